@@ -1,0 +1,58 @@
+"""What a strategy is: the rules of one kind as pure functions on plain dicts, and the plain one for kinds without rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orchestrator.api.objects import Object
+from orchestrator.api.problems import Problem
+
+
+class Strategy:
+    """The rules of one kind; kinds with rules of their own override what differs.
+
+    The server calls, in this order, on its own copy of the object: `prepare_create` or `prepare_update`, `default`,
+    then `validate_create` or `validate_update`. Metadata that every kind shares (name, labels, uid, generation,
+    timestamps, managedFields) is the server's business, not a strategy's.
+    """
+
+    #: `spec` changes raise `metadata.generation`; kinds without a spec/status split say False.
+    has_generation: bool = True
+    #: False where a PUT on a missing object creates it (leases, events, …: Kubernetes' AllowCreateOnUpdate).
+    must_exist_for_update: bool = True
+    #: Whether an update without resourceVersion is accepted and wins.
+    allows_unconditional_update: bool = True
+    #: Seconds a graceful deletion takes by default; None: deletion is immediate.
+    graceful: bool = False
+
+    def prepare_create(self, obj: Object) -> None:
+        """Drop what a client may not set on create (by default: `status`, where there is a status subresource)."""
+
+    def prepare_update(self, obj: Object, old: Object) -> None:
+        """Carry over what a client may not change through the main resource (by default: `status`)."""
+
+    def prepare_status_update(self, obj: Object, old: Object) -> None:
+        """Carry over all but the status; the default keeps the old spec and metadata, as Kubernetes does."""
+
+    def default(self, obj: Object) -> None:
+        """Fill Kubernetes' defaults in place; idempotent."""
+
+    def validate_create(self, obj: Object) -> Sequence[Problem]:
+        """All rules the object breaks; empty if none. The schema was checked before: types are right."""
+        return ()
+
+    def validate_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        """All rules the object or the change breaks (immutable fields included)."""
+        return self.validate_create(obj)
+
+    def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        """All rules the new status breaks."""
+        return ()
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        """The fields a field selector may name besides metadata.name and metadata.namespace, as strings."""
+        return {}
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        """What to tell the client in `Warning` headers though the object is accepted."""
+        return ()

@@ -1,0 +1,1 @@
+"""How components talk and run: client, informers, queues, workers, logs, metrics, certificates."""

@@ -1,0 +1,1 @@
+"""Where objects live: one protocol with its promises, and its implementations."""
