@@ -1,0 +1,7 @@
+"""CertificateSigningRequests: rules, what a client may not set."""
+
+from __future__ import annotations
+
+from orchestrator.api.strategies.base import Strategy
+
+CERTIFICATESIGNINGREQUESTS_STRATEGY = Strategy()

@@ -1,0 +1,7 @@
+"""Namespaces: defaults, rules, what a client may not set."""
+
+from __future__ import annotations
+
+from orchestrator.api.strategies.base import Strategy
+
+NAMESPACES_STRATEGY = Strategy()

@@ -1,0 +1,7 @@
+"""Pods: defaults, rules, what a client may not set."""
+
+from __future__ import annotations
+
+from orchestrator.api.strategies.base import Strategy
+
+PODS_STRATEGY = Strategy()

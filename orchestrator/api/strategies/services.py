@@ -1,0 +1,7 @@
+"""Services: defaults, rules, what a client may not set."""
+
+from __future__ import annotations
+
+from orchestrator.api.strategies.base import Strategy
+
+SERVICES_STRATEGY = Strategy()
