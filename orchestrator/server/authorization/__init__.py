@@ -1,0 +1,1 @@
+"""Who may do what: a chain of authorizers, one file per link."""
