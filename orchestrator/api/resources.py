@@ -1,4 +1,4 @@
-"""The identity of every resource: group, version, plural, kind, scope. No rules, no schemas, so that clients import little."""
+"""The identity of every resource: group, version, plural, kind, scope. No rules, so that clients import little."""
 
 from __future__ import annotations
 

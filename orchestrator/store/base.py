@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A consistent snapshot: records in key order, the revision it shows, and whether keys follow after the last one."""
+    """A consistent snapshot: records in key order, the revision it shows, and whether more keys follow."""
 
     records: Sequence[Record]
     revision: int
@@ -61,6 +61,10 @@ class FutureRevision(Exception):
     """The revision asked for has not happened yet."""
 
 
+class StoreFailed(Exception):
+    """The write could not be made durable (a full disk, an I/O error). Nothing of it is kept; reading still works."""
+
+
 class Store(Protocol):
     """See the module's promises. All methods are safe to call concurrently; cancellation never undoes a commit."""
 
@@ -86,11 +90,14 @@ class Store(Protocol):
         ...
 
     async def delete(self, key: str, *, expect_revision: int | None) -> int:
-        """Delete and return the deletion's revision once durable. Raises `RevisionMismatch` also when the key is gone."""
+        """Delete and return the deletion's revision once durable. Raises `RevisionMismatch`, also for a missing key."""
         ...
 
     def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Sequence[Change]]:
-        """Changes after `from_revision`, in batches, for ever. Raises `Compacted` (also later, when it fell behind)."""
+        """Changes after `from_revision`, in batches, until `close`.
+
+        Raises `Compacted` (also later, when it fell behind) or `FutureRevision`. A batch never splits a commit's order.
+        """
         ...
 
     async def compact(self, revision: int) -> None:

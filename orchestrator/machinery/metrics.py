@@ -1,0 +1,67 @@
+"""Prometheus metrics of the shared machinery, and the loopback endpoint for health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+QUEUE_DEPTH = Gauge("wherry_workqueue_depth", "Keys waiting in a work queue.", ["name"])
+SYNC_SECONDS = Histogram(
+    "wherry_sync_duration_seconds",
+    "How long one sync of one key took.",
+    ["name"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+)
+SYNCS = Counter("wherry_syncs_total", "Syncs by how they ended.", ["name", "result"])
+INFORMER_OBJECTS = Gauge("wherry_informer_objects", "Objects in an informer's cache.", ["resource"])
+INFORMER_RELISTS = Counter("wherry_informer_lists_total", "Full lists an informer made.", ["resource"])
+EVENTS_DROPPED = Counter("wherry_events_dropped_total", "Events not sent because too many waited.")
+LEADER = Gauge("wherry_leader", "1 while this process leads.", ["lease"])
+
+Check = Callable[[], str | None]
+
+
+@asynccontextmanager
+async def serve_health(
+    host: str, port: int, *, checks: Mapping[str, Check] | None = None, metrics: bool = True
+) -> AsyncIterator[int]:
+    """Serve `/healthz`, `/livez`, `/readyz` and, if wanted, `/metrics` over plain HTTP; yields the port in use.
+
+    A check returns None when all is well, or what is wrong. Meant for loopback: there is no authentication here.
+    """
+    named = dict(checks or {})
+
+    async def health(request: web.Request) -> web.Response:
+        wrong = {name: message for name, check in named.items() if (message := check()) is not None}
+        if not wrong:
+            return web.Response(text="ok")
+        lines = "".join(f"[-]{name} failed: {message}\n" for name, message in wrong.items())
+        return web.Response(status=500, text=lines)
+
+    app = web.Application()
+    for path in ("/healthz", "/livez", "/readyz"):
+        app.router.add_get(path, health)
+    if metrics:
+        app.router.add_get("/metrics", _metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def render() -> tuple[bytes, str]:
+    """The exposition of every metric and its content type; in a thread, since many label sets take tens of ms."""
+    return await asyncio.to_thread(generate_latest, REGISTRY), CONTENT_TYPE_LATEST
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    body, content_type = await render()
+    return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,0 +1,57 @@
+"""Starting and ending a process: one task group, ended by SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import uvloop
+
+
+def run_until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `main` on uvloop until it returns or the process gets SIGTERM or SIGINT, which cancels it."""
+    uvloop.run(_cancel_on_signal(main))
+
+
+async def _cancel_on_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    work = loop.create_task(main(), name="main")
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        work.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def settle_memory() -> None:
+    """Move what start-up built out of the garbage collector's sight: full collections of many objects stall a process."""
+    gc.collect()
+    gc.freeze()
+
+
+async def run_together(*named: tuple[str, Callable[[], Awaitable[None]]]) -> None:
+    """Run several endless parts in one task group; the failure of one ends all."""
+
+    async def one(part: Callable[[], Awaitable[None]]) -> None:
+        await part()
+
+    async with asyncio.TaskGroup() as group:
+        for name, part in named:
+            group.create_task(one(part), name=name)
