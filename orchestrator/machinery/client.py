@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -31,7 +31,7 @@ _WATCH_SECONDS = 540
 # Watches and requests of one component: far above what any needs, there only as a bound.
 _CONNECTIONS_MAX = 256
 
-Body = Mapping[str, Any] | msgspec.Struct | bytes
+Body = Mapping[str, Any] | msgspec.Struct | bytes | Sequence[Any]
 
 
 class _ListFrame(msgspec.Struct, Generic[T], frozen=True):
@@ -104,7 +104,7 @@ class Client:
             **{"continue": continue_token},
         )
         body = await self.request("GET", resource.path(namespace), query=query)
-        frame = codec.decode_into(body, _ListFrame[into])  # type: ignore[valid-type]
+        frame: _ListFrame[T] = codec.decode_into(body, _list_of(into))
         return Listing(frame.items, int(frame.metadata.resource_version or 0), frame.metadata.continue_token)
 
     async def create(
@@ -132,7 +132,7 @@ class Client:
         self,
         resource: Resource,
         name: str,
-        body: Body | list[Any],
+        body: Body,
         namespace: str = "",
         *,
         into: type[T],
@@ -141,8 +141,7 @@ class Client:
     ) -> T:
         """Patch an object or a subresource."""
         path = resource.path(namespace, name, subresource)
-        data = codec.encode(body) if isinstance(body, list) else _encode(body)
-        return _decode(await self.request("PATCH", path, body=data, content_type=patch_type), into)
+        return _decode(await self.request("PATCH", path, body=_encode(body), content_type=patch_type), into)
 
     async def delete(
         self,
@@ -230,6 +229,10 @@ class Client:
     def _open(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use `async with Client(...)`"
         return self._session
+
+
+def _list_of(into: type[T]) -> type[_ListFrame[T]]:
+    return _ListFrame[into]  # type: ignore[valid-type]
 
 
 def _decode(body: bytes, into: type[T]) -> T:

@@ -20,7 +20,7 @@ _LINES_MAX = 10_000
 
 def get_logger(name: str) -> Any:
     """The logger of one module: `logger.info("pod.start", pod=key, why=...)`."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(component=name)
 
 
 def configure(*, level: str = "info", human: bool | None = None, stream: TextIO | None = None) -> None:
@@ -88,6 +88,6 @@ class _Bridge(logging.Handler):
     """Libraries log through the standard library: their warnings take our form."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger(logger=record.name)
+        logger = structlog.get_logger(component=record.name)
         fields: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
         logger.log(record.levelno, record.getMessage(), **fields)

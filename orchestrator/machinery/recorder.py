@@ -87,8 +87,8 @@ class EventRecorder:
     async def _send(self, event: _Event) -> None:
         regarding = event.regarding
         namespace = regarding.namespace or "default"
-        key = (regarding.kind, namespace, regarding.name, regarding.uid, regarding.field_path, event.type, event.reason)
-        key += (event.message,)
+        about = (regarding.kind, namespace, regarding.name, regarding.uid, regarding.field_path)
+        key: tuple[str, ...] = (*about, event.type, event.reason, event.message)
         sent = self._sent.pop(key, None)
         if sent is not None:
             body = {"count": sent.count + 1, "lastTimestamp": timestamp(event.at)}

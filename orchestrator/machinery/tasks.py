@@ -41,7 +41,7 @@ async def _cancel_on_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> No
 
 
 def settle_memory() -> None:
-    """Move what start-up built out of the garbage collector's sight: full collections of many objects stall a process."""
+    """Move what start-up built out of the garbage collector's sight: full collections stall a process."""
     gc.collect()
     gc.freeze()
 
