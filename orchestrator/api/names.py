@@ -1,4 +1,4 @@
-"""The rules for names, labels and their like. Each function returns what is wrong, in Kubernetes' words; empty if nothing.
+"""The rules for names, labels and their like: each function returns the faults of a value, in Kubernetes' words.
 
 The rules and the sentences are those of `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validate/content`.
 """
