@@ -1,0 +1,192 @@
+"""The embedded store's file: its tables, and every statement that touches them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import Histogram
+
+from orchestrator.store.base import Change, Compacted, Listing, Record
+
+COMMIT_SECONDS = Histogram(
+    "wherry_store_commit_duration_seconds",
+    "How long making one batch of writes durable took.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+)
+COMMIT_WRITES = Histogram(
+    "wherry_store_commit_writes", "How many writes shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+
+# A row is one change. `previous` is the revision it replaced, 0 if there was none; `value` is NULL for a deletion.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS history (
+    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS history_by_key ON history (key, revision);
+CREATE TABLE IF NOT EXISTS compacted (revision INTEGER NOT NULL);
+INSERT INTO compacted SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM compacted);
+"""
+# Each statement of several rows runs without giving the interpreter lock away in between, which under load costs more
+# than the insert; few sizes, so that every statement stays prepared.
+_ROWS_AT_ONCE = (64, 16, 4, 1)
+_INSERTS = {count: "INSERT INTO history VALUES " + ",".join(["(?,?,?,?)"] * count) for count in _ROWS_AT_ONCE}
+_BACKUP_PAGES = 256
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Something that waits for the writer thread. `epoch` counts failed commits: older decisions are void."""
+
+    epoch: int
+    future: asyncio.Future[int]
+
+
+@dataclass(slots=True)
+class Write(Waiting):
+    """One numbered put, or deletion if `value` is None."""
+
+    revision: int
+    key: str
+    value: bytes | None
+    previous: int
+
+
+@dataclass(slots=True)
+class Mismatch(Waiting):
+    """A refused write, waiting to be told what is there."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class Compaction(Waiting):
+    revision: int
+
+
+@dataclass(slots=True)
+class Backup(Waiting):
+    path: Path
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes and checkpoints: SQLite before 3.51.3 can corrupt a log that two of them touch."""
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("PRAGMA cache_size=-8192")
+    db.executescript(_SCHEMA)
+    return db
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can only read."""
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("PRAGMA query_only=1")
+    db.execute("PRAGMA cache_size=-4096")
+    return db
+
+
+def load(db: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
+    """The compacted revision, the newest revision, and the revision of every key that exists."""
+    (compacted,) = db.execute("SELECT revision FROM compacted").fetchone()
+    (newest,) = db.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()
+    rows = db.execute("SELECT key, max(revision), value IS NULL FROM history GROUP BY key")
+    return compacted, max(compacted, newest), {key: revision for key, revision, gone in rows if not gone}
+
+
+@COMMIT_SECONDS.time()
+def commit(db: sqlite3.Connection, writes: Sequence[Write]) -> list[Change]:
+    """Make the writes durable in one transaction; returns them as changes, in revision order."""
+    rows = [(write.revision, write.key, write.value, write.previous) for write in writes]
+    db.execute("BEGIN IMMEDIATE")
+    start = 0
+    for count in _ROWS_AT_ONCE:
+        while len(rows) - start >= count:
+            flat = [value for row in rows[start : start + count] for value in row]
+            db.execute(_INSERTS[count], flat)
+            start += count
+    replaced = [write.previous for write in writes if write.previous]
+    previous = _values_of(db, replaced)
+    db.execute("COMMIT")
+    COMMIT_WRITES.observe(len(rows))
+    return [
+        Change(key, value, revision, Record(key, previous[before], before) if before else None)
+        for revision, key, value, before in rows
+    ]
+
+
+def _values_of(db: sqlite3.Connection, revisions: Sequence[int]) -> dict[int, bytes]:
+    if not revisions:
+        return {}
+    marks = ",".join(map(str, revisions))
+    return dict(db.execute(f"SELECT revision, value FROM history WHERE revision IN ({marks})"))
+
+
+def read_one(db: sqlite3.Connection, key: str) -> Record | None:
+    """The newest committed record of one key."""
+    row = db.execute(
+        "SELECT revision, value FROM history WHERE key = ? ORDER BY revision DESC LIMIT 1", (key,)
+    ).fetchone()
+    return Record(key, row[1], row[0]) if row and row[1] is not None else None
+
+
+def read_snapshot(db: sqlite3.Connection, prefix: str, revision: int, after_key: str, limit: int) -> Listing:
+    """Records below a prefix as of a revision. Raises `Compacted`."""
+    db.execute("BEGIN")  # so that no compaction comes between the check and the reading
+    try:
+        _check_kept(db, revision)
+        start, operator = (after_key, ">") if after_key >= prefix else (prefix, ">=")
+        rows = db.execute(
+            f"SELECT key, value, max(revision) FROM history WHERE key {operator} ? AND key < ? AND revision <= ?"
+            " GROUP BY key HAVING value IS NOT NULL ORDER BY key LIMIT ?",
+            (start, _end_of(prefix), revision, limit + 1 if limit else -1),
+        ).fetchall()
+    finally:
+        db.execute("COMMIT")
+    more = bool(limit) and len(rows) > limit
+    return Listing(tuple(Record(*row) for row in (rows[:limit] if more else rows)), revision, more)
+
+
+def read_changes(db: sqlite3.Connection, prefix: str, after: int, limit: int) -> list[Change]:
+    """Changes below a prefix after a revision, oldest first. Raises `Compacted`."""
+    db.execute("BEGIN")
+    try:
+        _check_kept(db, after)
+        rows = db.execute(
+            "SELECT h.key, h.value, h.revision, h.previous, p.value FROM history h"
+            " LEFT JOIN history p ON p.revision = h.previous"
+            " WHERE h.revision > ? AND h.key >= ? AND h.key < ? ORDER BY h.revision LIMIT ?",
+            (after, prefix, _end_of(prefix), limit),
+        ).fetchall()
+    finally:
+        db.execute("COMMIT")
+    return [
+        Change(key, value, revision, Record(key, before, previous) if previous else None)
+        for key, value, revision, previous, before in rows
+    ]
+
+
+def back_up(db: sqlite3.Connection, path: Path, *, between: Callable[[], None]) -> None:
+    """Copy the database step by step; what `between` commits on the same connection is copied too."""
+    target = sqlite3.connect(path)
+    try:
+        db.backup(target, pages=_BACKUP_PAGES, progress=lambda *_: between(), sleep=0)
+    finally:
+        target.close()
+
+
+def _check_kept(db: sqlite3.Connection, revision: int) -> None:
+    (compacted,) = db.execute("SELECT revision FROM compacted").fetchone()
+    if revision < compacted:
+        raise Compacted(revision, compacted)
+
+
+def _end_of(prefix: str) -> str:
+    """A string above every key with this prefix; SQLite compares UTF-8 bytes, and no key holds the last code point."""
+    return prefix + "\U0010ffff"

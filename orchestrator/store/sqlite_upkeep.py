@@ -1,0 +1,112 @@
+"""The embedded store's housekeeping, all of it on the writer's connection: compaction and checkpoints."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from orchestrator.machinery.clock import Clock
+from orchestrator.store.sqlite_files import Write
+
+# Five minutes are what Kubernetes' API server lets etcd keep: lists in pages and watches resume that far back.
+HISTORY_S = 300.0
+# In a storm of writes the history is cut by count, or five minutes of it could fill the disk.
+HISTORY_ROWS_MAX = 200_000
+_MARK_EVERY_S = 10.0
+_MARK_EVERY_ROWS = 10_000
+_CHUNK_ROWS = 500
+# Quiet for this long counts as idle: longer than the gaps within a burst, shorter than anybody notices.
+_IDLE_S = 0.2
+# Past this much, a checkpoint does not wait for quiet: it bounds the log's size and the time to open it again.
+_LOG_BYTES_MAX = 64 << 20
+
+
+class Upkeep:
+    """When to compact and checkpoint. Used by the writer thread alone."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Clock, *, compacted: int) -> None:
+        self._db = db
+        self._clock = clock
+        self._compacted = compacted
+        self._target = compacted
+        self._newest = 0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._log_bytes = 1  # whatever the last process left is checkpointed at the first quiet moment
+
+    def next_in_s(self) -> float | None:
+        """How long the writer may wait for work before `when_idle` wants to run; None: for ever."""
+        if self._log_bytes or self._compacted < self._target:
+            return _IDLE_S
+        if self._marks:
+            return max(_IDLE_S, self._marks[0][0] + HISTORY_S - self._clock.monotonic())
+        return None
+
+    def when_idle(self) -> None:
+        """Compact what is due, a chunk at a time, then checkpoint."""
+        self._advance_target()
+        if self._compacted < self._target:
+            self._compact_chunk()
+        elif self._log_bytes:
+            self._checkpoint()
+
+    def after_commit(self, writes: Sequence[Write]) -> None:
+        """Note what was written; under steady load, do a share of the work that idle moments would do."""
+        if not writes:
+            return
+        self._newest = writes[-1].revision
+        self._log_bytes += sum(len(write.value or b"") + 200 for write in writes)
+        now = self._clock.monotonic()
+        if not self._marks or self._is_due(now):
+            self._marks.append((now, self._newest))
+        self._advance_target()
+        if self._compacted < self._target:
+            self._compact_chunk()
+        if self._log_bytes > _LOG_BYTES_MAX:
+            self._checkpoint()
+
+    def compact(self, revision: int, *, between: Callable[[], None]) -> None:
+        """Compact up to `revision`, letting writers in after every chunk."""
+        self._target = max(self._target, revision)
+        while self._compacted < revision:
+            self._compact_chunk()
+            between()
+
+    def before_close(self) -> None:
+        """Leave a file that opens fast."""
+        self._checkpoint()
+
+    def _is_due(self, now: float) -> bool:
+        marked_at, marked = self._marks[-1]
+        return now - marked_at >= _MARK_EVERY_S or self._newest - marked >= _MARK_EVERY_ROWS
+
+    def _advance_target(self) -> None:
+        horizon = self._clock.monotonic() - HISTORY_S
+        floor = self._newest - HISTORY_ROWS_MAX
+        while self._marks and (self._marks[0][0] <= horizon or self._marks[0][1] <= floor):
+            self._target = max(self._target, self._marks.popleft()[1])
+
+    def _compact_chunk(self) -> None:
+        """Forget the next few revisions below the target: deletions, and values that newer ones have replaced."""
+        through = min(self._compacted + _CHUNK_ROWS, self._target)
+        span = (self._compacted, through)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(
+                "DELETE FROM history WHERE revision IN"
+                " (SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0)",
+                span,
+            )
+            self._db.execute("DELETE FROM history WHERE revision > ? AND revision <= ? AND value IS NULL", span)
+            self._db.execute("UPDATE compacted SET revision = ?", (through,))
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.rollback()
+            raise
+        self._compacted = through
+        self._log_bytes += 1
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file without waiting for readers; what they hold back is moved next time."""
+        self._log_bytes = 0
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

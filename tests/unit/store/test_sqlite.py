@@ -1,0 +1,137 @@
+"""What only the embedded store promises: durability, restarts, backups, a bounded history."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.machinery.clock import SystemClock
+from orchestrator.store.base import Compacted, RevisionMismatch, StoreFailed
+from orchestrator.store.sqlite import open_sqlite
+from orchestrator.store.sqlite_upkeep import HISTORY_S
+
+
+class HandClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+async def test_a_restart_keeps_records_revisions_and_history(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    first = await store.put("/a", b"1", expect_revision=0)
+    await store.put("/a", b"2", expect_revision=first)
+    last = await store.delete("/a", expect_revision=None)
+    await store.close()
+
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    assert store.revision == last
+    assert await store.get("/a") is None
+    assert [record.value for record in (await store.list("/", at_revision=first)).records] == [b"1"]
+    assert await store.put("/a", b"3", expect_revision=0) == last + 1
+    await store.close()
+
+
+async def test_revisions_go_on_after_a_compacted_deletion_and_a_restart(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    await store.put("/a", b"1", expect_revision=0)
+    last = await store.delete("/a", expect_revision=None)
+    await store.compact(last)
+    await store.close()
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    assert store.revision == last
+    assert await store.put("/a", b"1", expect_revision=0) == last + 1
+    await store.close()
+
+
+async def test_a_storm_survives_sigkill_with_every_acknowledged_write(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.storm", str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    acknowledged: dict[str, int] = {}
+    async with asyncio.timeout(60):
+        while len(acknowledged) < 1500:
+            key, revision = (await process.stdout.readline()).decode().split()
+            acknowledged[key] = int(revision)
+        process.send_signal(signal.SIGKILL)
+        for line in (await process.stdout.read()).decode().splitlines(keepends=True):
+            if line.endswith("\n"):
+                key, revision = line.split()
+                acknowledged[key] = int(revision)
+        await process.wait()
+
+    store = await open_sqlite(path, clock=SystemClock())
+    found = {record.key: record for record in (await store.list("/storm/")).records}
+    await store.close()
+    missing = {key for key, revision in acknowledged.items() if key not in found or found[key].revision != revision}
+    assert missing == set()
+    assert all(record.value == f"value of {key}".encode() for key, record in found.items())
+
+
+async def test_a_commit_that_fails_takes_back_what_was_decided_on_it(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    kept = await store.put("/kept", b"1", expect_revision=0)
+    store._writer.execute("PRAGMA max_page_count = 6")  # a full disk
+    results = await asyncio.gather(
+        store.put("/kept", b"x" * 50_000, expect_revision=kept),
+        store.put("/new", b"2", expect_revision=0),
+        return_exceptions=True,
+    )
+    assert all(isinstance(result, StoreFailed) for result in results)
+    store._writer.execute("PRAGMA max_page_count = 100000")
+    assert store.revision == kept
+    with pytest.raises(RevisionMismatch) as mismatch:
+        await store.put("/kept", b"3", expect_revision=0)
+    assert mismatch.value.actual is not None
+    assert mismatch.value.actual.value == b"1"
+    assert await store.put("/new", b"3", expect_revision=0) == kept + 1
+    await store.close()
+
+
+async def test_history_older_than_five_minutes_goes_by_itself(tmp_path: Path) -> None:
+    clock = HandClock()
+    store = await open_sqlite(tmp_path / "s.db", clock=clock)
+    revision = await store.put("/a", b"0", expect_revision=0)
+    for number in range(20):
+        revision = await store.put("/a", b"%d" % number, expect_revision=revision)
+    old = revision
+    clock.at += HISTORY_S + 1
+    await store.put("/b", b"1", expect_revision=0)
+    clock.at += HISTORY_S + 1
+    await store.put("/b", b"2", expect_revision=None)
+    await store.compact(0)  # waits its turn behind the upkeep of the last commit
+    with pytest.raises(Compacted):
+        await store.list("/", at_revision=old - 1)
+    await store.close()
+    rows = sqlite3.connect(tmp_path / "s.db").execute("SELECT key, value FROM history ORDER BY revision").fetchall()
+    assert rows == [("/a", b"19"), ("/b", b"1"), ("/b", b"2")]
+
+
+async def test_a_backup_taken_among_writes_is_a_whole_store(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    for number in range(50):
+        await store.put(f"/before/{number}", b"x" * 5000, expect_revision=0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store.backup(tmp_path / "copy.db"))
+        for number in range(50):
+            await store.put(f"/during/{number}", b"x" * 5000, expect_revision=0)
+    await store.close()
+    copy = await open_sqlite(tmp_path / "copy.db", clock=SystemClock())
+    assert len((await copy.list("/before/")).records) == 50
+    during = [record.key for record in (await copy.list("/during/")).records]
+    assert sorted(during) == sorted(f"/during/{number}" for number in range(len(during)))
+    await copy.close()
