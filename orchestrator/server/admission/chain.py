@@ -1,0 +1,43 @@
+"""The chain of admission plugins, in Kubernetes' order: all may change the object, then all may refuse it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from orchestrator.server.admission.base import Admission, AdmissionRequest, Objects
+from orchestrator.server.admission.default_tolerations import DefaultTolerationSeconds
+from orchestrator.server.admission.namespace_lifecycle import NamespaceLifecycle
+from orchestrator.server.admission.node_restriction import NodeRestriction
+from orchestrator.server.admission.priority import Priority
+from orchestrator.server.admission.service_account import ServiceAccountAdmission
+from orchestrator.server.admission.taint_nodes import TaintNodesByCondition
+
+
+class AdmissionChain:
+    """Calls each link in order; the first refusal ends it."""
+
+    def __init__(self, links: Sequence[Admission]) -> None:
+        self._links = tuple(links)
+
+    def mutate(self, request: AdmissionRequest) -> None:
+        for link in self._links:
+            link.mutate(request)
+
+    def validate(self, request: AdmissionRequest) -> None:
+        for link in self._links:
+            link.validate(request)
+
+
+def build_admission(objects: Objects, dice: random.Random) -> AdmissionChain:
+    """The cluster's chain. LimitRanger's place is after the namespace's; ResourceQuota's is the very end."""
+    return AdmissionChain(
+        (
+            NamespaceLifecycle(objects),
+            ServiceAccountAdmission(objects, dice),
+            NodeRestriction(objects),
+            TaintNodesByCondition(),
+            Priority(),
+            DefaultTolerationSeconds(),
+        )
+    )
