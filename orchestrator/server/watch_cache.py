@@ -1,0 +1,295 @@
+"""Every object as the bytes that clients get, kept current from the store, and recent events for watches to resume.
+
+Nothing is kept decoded. A list is a walk over byte strings in key order; a watch event is encoded once for all watchers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count
+from typing import Literal
+
+import msgspec
+
+from orchestrator.api import codec
+from orchestrator.api.resources import PODS, Resource
+from orchestrator.server.watches import Event, Watchers
+from orchestrator.store.base import Change, Store
+
+PREFIX = "/registry/"
+# A watcher that lost its connection comes back within seconds: this is that much, even in a storm of writes.
+_WINDOW_EVENTS_MAX = 10_000
+# What the window alone keeps alive (replaced and deleted objects); the newest objects are there anyway.
+_WINDOW_BYTES_MAX = 8 << 20
+
+#: Called with (old, new) stamped bytes after a change has been applied; must be quick and must not raise.
+Listener = Callable[[bytes | None, bytes | None], None]
+
+
+class _PodSpec(msgspec.Struct, rename="camel", gc=False):
+    node_name: str = ""
+
+
+class _PodNode(msgspec.Struct, gc=False):
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+
+
+def key_of(resource: Resource, namespace: str, name: str) -> str:
+    """Where an object is stored."""
+    if namespace:
+        return f"{PREFIX}{resource.group or 'core'}/{resource.plural}/{namespace}/{name}"
+    return f"{PREFIX}{resource.group or 'core'}/{resource.plural}/{name}"
+
+
+def prefix_of(resource: Resource, namespace: str = "") -> str:
+    """The common beginning of the keys of a collection, or of one namespace of it."""
+    return key_of(resource, namespace, "")
+
+
+class _Bucket:
+    """The objects of one namespace (or of a resource without namespaces), in key order whenever somebody looks."""
+
+    __slots__ = ("_last", "_sorted", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self._sorted = True
+        self._last = ""
+
+    def put(self, name: str, value: bytes) -> None:
+        if name not in self.values:
+            if name < self._last:
+                self._sorted = False
+            else:
+                self._last = name
+        self.values[name] = value
+
+    def ordered(self) -> dict[str, bytes]:
+        if not self._sorted:
+            self.values = dict(sorted(self.values.items()))
+            self._sorted = True
+            self._last = next(reversed(self.values), "")
+        return self.values
+
+
+class Collection:
+    """One resource's objects, window and watchers."""
+
+    def __init__(self, *, revision: int, by_node: bool) -> None:
+        self.watchers = Watchers()
+        self.listeners: list[Listener] = []
+        #: The newest revision that changed anything in here.
+        self.changed = revision
+        self._buckets: dict[str, _Bucket] = {}
+        self._namespaces: list[str] | None = []
+        self._nodes: dict[str, dict[tuple[str, str], None]] | None = {} if by_node else None
+        self._window: deque[Event] = deque()
+        self._window_bytes = 0
+        self._window_start = revision
+
+    def __len__(self) -> int:
+        return sum(len(bucket.values) for bucket in self._buckets.values())
+
+    def get(self, namespace: str, name: str) -> bytes | None:
+        bucket = self._buckets.get(namespace)
+        return bucket.values.get(name) if bucket is not None else None
+
+    def values(self, namespace: str = "") -> list[bytes]:
+        """The objects of a namespace, or all of them, in key order; the list is the caller's own."""
+        if namespace or self._is_flat():
+            bucket = self._buckets.get(namespace)
+            return list(bucket.ordered().values()) if bucket is not None else []
+        return list(chain.from_iterable(self._buckets[one].ordered().values() for one in self._in_order()))
+
+    def items(self, namespace: str = "") -> Iterator[tuple[str, str, bytes]]:
+        """(namespace, name, object) in key order."""
+        for one in [namespace] if namespace else self._in_order():
+            bucket = self._buckets.get(one)
+            if bucket is not None:
+                for name, value in list(bucket.ordered().items()):
+                    yield one, name, value
+
+    def on_node(self, node: str) -> list[bytes]:
+        """Pods by `spec.nodeName`, in key order."""
+        assert self._nodes is not None
+        keys = sorted(self._nodes.get(node, ()), key=lambda key: (key[0] + "/", key[1]))
+        return [self._buckets[namespace].values[name] for namespace, name in keys]
+
+    def since(self, revision: int) -> list[Event] | None:
+        """The events after a revision, oldest first; None if they are not all kept any more."""
+        if revision < self._window_start:
+            return None
+        found: list[Event] = []
+        for event in reversed(self._window):
+            if event.revision <= revision:
+                break
+            found.append(event)
+        found.reverse()
+        return found
+
+    def load(self, namespace: str, name: str, value: bytes) -> None:
+        """Take in an object that was there before anybody watched."""
+        self._bucket(namespace).put(name, value)
+        if self._nodes is not None:
+            self._index(namespace, name, _node_of(value))
+
+    def apply(self, namespace: str, name: str, value: bytes | None, revision: int, last: bytes) -> None:
+        """Take in a change; `value` None is a deletion and `last` what its event shows."""
+        bucket = self._bucket(namespace)
+        old = bucket.values.get(name)
+        if value is None:
+            bucket.values.pop(name, None)
+            if not bucket.values:
+                del self._buckets[namespace]
+                self._namespaces = None
+        else:
+            bucket.put(name, value)
+        node = old_node = ""
+        if self._nodes is not None:
+            node, old_node = _node_of(value), _node_of(old)
+            if node != old_node or value is None:
+                self._unindex(namespace, name, old_node)
+            if value is not None:
+                self._index(namespace, name, node)
+        self.changed = revision
+        kind: Literal["ADDED", "MODIFIED", "DELETED"] = (
+            "DELETED" if value is None else "ADDED" if not old else "MODIFIED"
+        )
+        event = Event(kind, namespace, name, last if value is None else value, old, revision)
+        self._remember(event)
+        self.watchers.publish(event, node, old_node)
+        for listener in self.listeners:
+            listener(old, value)
+
+    def _remember(self, event: Event) -> None:
+        self._window.append(event)
+        self._window_bytes += event.weight
+        while len(self._window) > _WINDOW_EVENTS_MAX or self._window_bytes > _WINDOW_BYTES_MAX:
+            forgotten = self._window.popleft()
+            self._window_bytes -= forgotten.weight
+            self._window_start = forgotten.revision
+
+    def _bucket(self, namespace: str) -> _Bucket:
+        bucket = self._buckets.get(namespace)
+        if bucket is None:
+            bucket = self._buckets[namespace] = _Bucket()
+            self._namespaces = None
+        return bucket
+
+    def _is_flat(self) -> bool:
+        return len(self._buckets) == 1 and "" in self._buckets
+
+    def _in_order(self) -> list[str]:
+        if self._namespaces is None:
+            # With the slash: keys are ordered as whole strings, and "a-b/" comes before "a/".
+            self._namespaces = sorted(self._buckets, key=lambda namespace: namespace + "/")
+        return self._namespaces
+
+    def _index(self, namespace: str, name: str, node: str) -> None:
+        assert self._nodes is not None
+        if node:
+            self._nodes.setdefault(node, {})[namespace, name] = None
+
+    def _unindex(self, namespace: str, name: str, node: str) -> None:
+        assert self._nodes is not None
+        if node and (there := self._nodes.get(node)) is not None:
+            there.pop((namespace, name), None)
+            if not there:
+                del self._nodes[node]
+
+
+def _node_of(value: bytes | None) -> str:
+    return codec.decode_into(value, _PodNode).spec.node_name if value is not None else ""
+
+
+class WatchCache:
+    """All collections. `start`, then `run` in a task; reads that must be fresh `wait_fresh` first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._collections: dict[tuple[str, str], Collection] = {}
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self.revision = 0
+
+    async def start(self) -> None:
+        """Load everything."""
+        listing = await self._store.list(PREFIX)
+        self.revision = listing.revision
+        for record in listing.records:
+            collection, namespace, name = self._locate(record.key)
+            collection.load(namespace, name, codec.stamp(record.value, record.revision))
+
+    async def run(self) -> None:
+        """Follow the store until it closes."""
+        async for batch in self._store.watch(PREFIX, from_revision=self.revision):
+            self._apply(batch)
+
+    def collection(self, resource: Resource) -> Collection:
+        """The collection of a resource, whatever its version."""
+        return self._collection(resource.group, resource.plural)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> bytes | None:
+        """One object's bytes. (This and the next two are the `Objects` of admission and authorization.)"""
+        collection = self._collections.get((resource.group, resource.plural))
+        return collection.get(namespace, name) if collection is not None else None
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[bytes]:
+        """All objects of a resource, or those in one namespace, in key order."""
+        return self.collection(resource).values(namespace)
+
+    def by_index(self, resource: Resource, index: str, value: str) -> Iterable[bytes]:
+        """Pods by `spec.nodeName`: the one index there is."""
+        assert (resource.plural, index) == ("pods", "spec.nodeName"), "no such index"
+        return self.collection(resource).on_node(value)
+
+    def subscribe(self, resource: Resource, listener: Listener) -> None:
+        """Call `listener(old, new)` for every change from here on, after it has been applied."""
+        self.collection(resource).listeners.append(listener)
+
+    def is_fresh(self) -> bool:
+        """Whether it shows every write that has been acknowledged."""
+        return self.revision >= self._store.revision
+
+    async def wait_fresh(self) -> None:
+        """Wait until it shows every write acknowledged before the call."""
+        await self.wait(self._store.revision)
+
+    async def wait(self, revision: int) -> None:
+        """Wait until it shows at least this revision; the caller sets the time limit."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        await future
+
+    def _apply(self, batch: Sequence[Change]) -> None:
+        for change in batch:
+            collection, namespace, name = self._locate(change.key)
+            if change.value is not None:
+                value = codec.stamp(change.value, change.revision)
+                collection.apply(namespace, name, value, change.revision, value)
+            else:
+                assert change.previous is not None, "a deletion without something deleted"
+                last = codec.stamp(change.previous.value, change.revision)
+                collection.apply(namespace, name, None, change.revision, last)
+        self.revision = batch[-1].revision
+        while self._waiting and self._waiting[0][0] <= self.revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _locate(self, key: str) -> tuple[Collection, str, str]:
+        parts = key.split("/")
+        group = "" if parts[2] == "core" else parts[2]
+        return self._collection(group, parts[3]), parts[4] if len(parts) == 6 else "", parts[-1]
+
+    def _collection(self, group: str, plural: str) -> Collection:
+        collection = self._collections.get((group, plural))
+        if collection is None:
+            is_pods = (group, plural) == (PODS.group, PODS.plural)
+            collection = self._collections[group, plural] = Collection(revision=self.revision, by_node=is_pods)
+        return collection
