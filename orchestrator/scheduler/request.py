@@ -1,0 +1,112 @@
+"""What a pod asks for, worked out once: numbers a resource, host ports, and the constraints that pods share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.api import quantities
+from orchestrator.api.views.scheduling import Container, NodeAffinity, PodView, Toleration
+
+CPU, MEMORY, PODS = "cpu", "memory", "pods"
+
+# Kubernetes scores a container without requests as if it asked for this much (pkg/scheduler/util/pod_resources.go), so
+# that best-effort pods spread too.
+DEFAULT_CPU_MILLI = 100
+DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
+
+# Far above any node, and small enough that sums of it stay within 64 bits.
+_AMOUNT_MAX = 2**53
+
+HostPort = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What depends on the nodes' fixed properties alone. Equal for all pods of one template, so masks are shared."""
+
+    node_selector: tuple[tuple[str, str], ...] = ()
+    affinity: NodeAffinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRequest:
+    """One pod to place. `amounts` are in the resource's own integer unit (cpu: milli), `scored` what scoring counts."""
+
+    uid: str
+    amounts: Mapping[str, int]
+    scored_cpu_milli: int
+    scored_memory_bytes: int
+    constraints: Constraints = Constraints()
+    host_ports: tuple[HostPort, ...] = ()
+    owner: str = ""
+
+
+def amount(resource: str, quantity: str | int | float) -> int:
+    """A quantity as the integer the arrays hold, rounded up: milli for cpu, whole units for everything else."""
+    parsed = quantities.parse(quantity)
+    return min(parsed.milli if resource == CPU else parsed.value, _AMOUNT_MAX)
+
+
+def request_of(pod: PodView) -> PodRequest:
+    """Sum up a pod's demands as Kubernetes does: containers and sidecars add up, plain init containers overlap."""
+    amounts = _demands(pod, default_cpu_milli=0, default_memory_bytes=0)
+    scored = _demands(pod, default_cpu_milli=DEFAULT_CPU_MILLI, default_memory_bytes=DEFAULT_MEMORY_BYTES)
+    amounts[PODS] = 1
+    owner = pod.metadata.controller
+    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity else None
+    return PodRequest(
+        uid=pod.metadata.uid,
+        amounts={name: value for name, value in amounts.items() if value},
+        scored_cpu_milli=scored.get(CPU, 0),
+        scored_memory_bytes=scored.get(MEMORY, 0),
+        constraints=Constraints(
+            node_selector=tuple(sorted(pod.spec.node_selector.items())),
+            affinity=affinity,
+            tolerations=pod.spec.tolerations,
+        ),
+        host_ports=_host_ports(pod),
+        owner=owner.uid if owner else "",
+    )
+
+
+def _demands(pod: PodView, *, default_cpu_milli: int, default_memory_bytes: int) -> dict[str, int]:
+    def of(container: Container) -> dict[str, int]:
+        asked = {name: amount(name, quantity) for name, quantity in container.resources.requests.items()}
+        if default_cpu_milli:
+            asked.setdefault(CPU, default_cpu_milli)
+            asked.setdefault(MEMORY, default_memory_bytes)
+        return asked
+
+    total: dict[str, int] = {}
+    for container in pod.spec.containers:
+        _add(total, of(container))
+    sidecars: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in pod.spec.init_containers:
+        asked = of(container)
+        if container.restart_policy == "Always":
+            _add(total, asked)
+            _add(sidecars, asked)
+            asked = {}
+        for name in {*asked, *sidecars}:
+            peak[name] = max(peak.get(name, 0), asked.get(name, 0) + sidecars.get(name, 0))
+    for name, value in peak.items():
+        total[name] = max(total.get(name, 0), value)
+    _add(total, {name: amount(name, quantity) for name, quantity in pod.spec.overhead.items()})
+    return total
+
+
+def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def _host_ports(pod: PodView) -> tuple[HostPort, ...]:
+    return tuple(
+        (port.host_ip or "0.0.0.0", port.protocol, port.host_port)
+        for container in (*pod.spec.containers, *pod.spec.init_containers)
+        for port in container.ports
+        if port.host_port
+    )

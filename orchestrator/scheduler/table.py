@@ -1,0 +1,228 @@
+"""The nodes as arrays: row i is the same node in every column. All that placing reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.api.views.scheduling import NodeView, Taint
+from orchestrator.scheduler.request import CPU, MEMORY, PODS, HostPort, PodRequest, amount
+
+Mask = npt.NDArray[np.bool_]
+Amounts = npt.NDArray[np.int64]
+Score = npt.NDArray[np.float64]
+
+K = TypeVar("K")
+
+_FIRST_ROWS = 16
+_ZONE = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A pod that counts against a row."""
+
+    row: int
+    request: PodRequest
+
+
+class NodeTable:
+    """Arrays over nodes, each of length `rows` or longer; `present` says which rows hold a node.
+
+    `allocatable[resource]` and `used[resource]` are one contiguous int64 vector a resource (cpu in milli, the rest in
+    whole units). Fixed properties (labels, taints) are kept by row for the plugins that turn them into masks;
+    `fixed_generation` changes whenever any of them does, so masks made from them can be kept until then.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.nodes: list[NodeView | None] = []
+        self.present: Mask = np.zeros(0, dtype=np.bool_)
+        self.unschedulable: Mask = np.zeros(0, dtype=np.bool_)
+        self.allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
+        self.used: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
+        self.scored_cpu: Amounts = np.zeros(0, dtype=np.int64)
+        self.scored_memory: Amounts = np.zeros(0, dtype=np.int64)
+        self.zone: Amounts = np.zeros(0, dtype=np.int64)
+        self.fixed_generation = 0
+        self._row_of: dict[str, int] = {}
+        self._free_rows: list[int] = []
+        self._zones: dict[str, int] = {"": 0}
+        self._placed: dict[str, _Placed] = {}
+        # Pods whose node is not in the table (not seen yet, or deleted): they count as soon as it appears.
+        self._homeless: dict[str, dict[str, PodRequest]] = {}
+        self._owners: dict[str, dict[int, int]] = {}
+        self._ports: dict[HostPort, dict[int, int]] = {}
+
+    @property
+    def rows(self) -> int:
+        """The length of the arrays."""
+        return len(self.nodes)
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are."""
+        return len(self._row_of)
+
+    def row_of(self, node_name: str) -> int | None:
+        """The row of a node, if it is in the table."""
+        return self._row_of.get(node_name)
+
+    def set_node(self, node: NodeView) -> bool:
+        """Add or update a node; says whether anything that matters to placing changed."""
+        name = node.metadata.name
+        row = self._row_of.get(name)
+        old = None if row is None else self.nodes[row]
+        if row is None:
+            row = self._take_row(name)
+        self.nodes[row] = node
+        changed = self._set_allocatable(row, node.status.allocatable)
+        if old is None or _fixed_properties(old) != _fixed_properties(node):
+            self.fixed_generation += 1
+            self.unschedulable[row] = node.spec.unschedulable
+            self.zone[row] = self._zones.setdefault(node.metadata.labels.get(_ZONE, ""), len(self._zones))
+            changed = True
+        if old is None:
+            for pod_uid, request in self._homeless.pop(name, {}).items():
+                self._count(pod_uid, row, request)
+        return changed
+
+    def remove_node(self, name: str) -> None:
+        """Take a node out; its pods stay known and count again should it return."""
+        row = self._row_of.pop(name, None)
+        if row is None:
+            return
+        leaving = {uid: placed.request for uid, placed in self._placed.items() if placed.row == row}
+        for uid in leaving:
+            self._uncount(uid)
+        if leaving:
+            self._homeless[name] = leaving
+        self.present[row] = False
+        self.nodes[row] = None
+        self.names[row] = ""
+        for column in self.allocatable.values():
+            column[row] = 0
+        self.fixed_generation += 1
+        self._free_rows.append(row)
+
+    def add_pod(self, request: PodRequest, node_name: str) -> None:
+        """Count a pod against a node; counting the same pod again moves it."""
+        self.remove_pod(request.uid)
+        row = self._row_of.get(node_name)
+        if row is None:
+            self._homeless.setdefault(node_name, {})[request.uid] = request
+        else:
+            self._count(request.uid, row, request)
+
+    def remove_pod(self, uid: str) -> bool:
+        """Stop counting a pod; says whether it was counted."""
+        if uid in self._placed:
+            self._uncount(uid)
+            return True
+        for name, pods in self._homeless.items():
+            if pods.pop(uid, None) is not None:
+                if not pods:
+                    del self._homeless[name]
+                return True
+        return False
+
+    def node_of(self, uid: str) -> str | None:
+        """The node a pod counts against, if any."""
+        placed = self._placed.get(uid)
+        return self.names[placed.row] if placed else None
+
+    def free(self, resource: str) -> Amounts:
+        """What is left of a resource, by row; a resource no node has is nowhere."""
+        if resource not in self.allocatable:
+            return np.zeros(self.rows, dtype=np.int64)
+        left: Amounts = self.allocatable[resource] - self.used[resource]
+        return left
+
+    def port_holders(self, port: HostPort) -> Mapping[int, int]:
+        """Rows on which exactly this host port is taken, with the number of pods that hold it."""
+        return self._ports.get(port, {})
+
+    def ports_taken(self) -> Mapping[HostPort, Mapping[int, int]]:
+        """Every host port in use, with its rows."""
+        return self._ports
+
+    def pods_of_owner(self, owner: str) -> Mapping[int, int]:
+        """How many pods of one owner run on each row (rows without any are absent)."""
+        return self._owners.get(owner, {})
+
+    def _take_row(self, name: str) -> int:
+        if not self._free_rows:
+            self._grow()
+        row = self._free_rows.pop()
+        self._row_of[name] = row
+        self.names[row] = name
+        self.present[row] = True
+        return row
+
+    def _grow(self) -> None:
+        old, new = self.rows, max(_FIRST_ROWS, self.rows * 2)
+
+        def longer(column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            return np.concatenate([column, np.zeros(new - old, dtype=column.dtype)])
+
+        for table in (self.allocatable, self.used):
+            for resource in table:
+                table[resource] = longer(table[resource])  # type: ignore[assignment]
+        for field in ("present", "unschedulable", "scored_cpu", "scored_memory", "zone"):
+            setattr(self, field, longer(getattr(self, field)))
+        self.nodes += [None] * (new - old)
+        self.names += [""] * (new - old)
+        self._free_rows += range(new - 1, old - 1, -1)
+
+    def _set_allocatable(self, row: int, allocatable: Mapping[str, str | int | float]) -> bool:
+        changed = False
+        wanted = {resource: amount(resource, quantity) for resource, quantity in allocatable.items()}
+        for resource in wanted:
+            self._column(resource)
+        for resource, column in self.allocatable.items():
+            value = wanted.get(resource, 0)
+            if column[row] != value:
+                column[row] = value
+                changed = True
+        return changed
+
+    def _column(self, resource: str) -> None:
+        if resource not in self.allocatable:
+            self.allocatable[resource] = np.zeros(self.rows, dtype=np.int64)
+            self.used[resource] = np.zeros(self.rows, dtype=np.int64)
+
+    def _count(self, uid: str, row: int, request: PodRequest) -> None:
+        self._placed[uid] = _Placed(row, request)
+        self._account(row, request, sign=1)
+
+    def _uncount(self, uid: str) -> None:
+        placed = self._placed.pop(uid)
+        self._account(placed.row, placed.request, sign=-1)
+
+    def _account(self, row: int, request: PodRequest, *, sign: int) -> None:
+        for resource, value in request.amounts.items():
+            self._column(resource)
+            self.used[resource][row] += sign * value
+        self.scored_cpu[row] += sign * request.scored_cpu_milli
+        self.scored_memory[row] += sign * request.scored_memory_bytes
+        if request.owner:
+            _bump(self._owners, request.owner, row, sign)
+        for port in request.host_ports:
+            _bump(self._ports, port, row, sign)
+
+
+def _bump(counts: dict[K, dict[int, int]], key: K, row: int, sign: int) -> None:
+    by_row = counts.setdefault(key, {})
+    by_row[row] = by_row.get(row, 0) + sign
+    if not by_row[row]:
+        del by_row[row]
+        if not by_row:
+            del counts[key]
+
+
+def _fixed_properties(node: NodeView) -> tuple[bool, tuple[Taint, ...], dict[str, str]]:
+    return node.spec.unschedulable, node.spec.taints, node.metadata.labels
