@@ -68,7 +68,7 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One row. `connect` names the subresources besides `status` and `scale`; `virtual` kinds are answered, not stored."""
+    """One row. `connect` names subresources besides `status` and `scale`; `virtual` kinds are answered, not stored."""
 
     resource: Resource
     singular: str

@@ -1,0 +1,120 @@
+"""Scalars with a form of their own (times, quantities, base64): whether a value is in canonical form, and making it so.
+
+Every `is_…` is quick and sure when it says yes; when it says no, the matching `as_…` decides, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import re
+from typing import Any
+
+from orchestrator.api import quantities
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+_time_matches = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z").fullmatch
+_micro_time_matches = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+).fullmatch
+_rfc3339_matches = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
+_base64_matches = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch
+
+
+class WrongValue(ValueError):
+    """The value does not fit its field; the text is Kubernetes'."""
+
+
+def is_int32(value: int) -> bool:
+    """Whether it fits into 32 bits."""
+    return INT32_MIN <= value <= INT32_MAX
+
+
+def is_int64(value: int) -> bool:
+    """Whether it fits into 64 bits."""
+    return INT64_MIN <= value <= INT64_MAX
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a JSON number."""
+    return type(value) is int or type(value) is float
+
+
+def is_int_or_string(value: Any) -> bool:
+    """Whether it is a string or a 32-bit integer."""
+    return type(value) is str or (type(value) is int and INT32_MIN <= value <= INT32_MAX)
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether it is a quantity in canonical form."""
+    if type(value) is not str:
+        return False
+    try:
+        return quantities.canonical(value) == value
+    except quantities.BadQuantity:
+        return False
+
+
+def as_quantity(value: Any) -> str:
+    """The canonical form; raises `WrongValue`."""
+    if type(value) not in (str, int, float):
+        raise WrongValue("quantities must be strings or numbers")
+    try:
+        return quantities.canonical(value)
+    except quantities.BadQuantity as exc:
+        raise WrongValue(str(exc)) from None
+
+
+def is_base64(value: str) -> bool:
+    """Whether it is standard base64 with padding."""
+    return _base64_matches(value) is not None
+
+
+def as_base64(value: str) -> str:
+    """The canonical form (line breaks removed, as Go does); raises `WrongValue`."""
+    joined = value.replace("\n", "").replace("\r", "")
+    try:
+        return base64.b64encode(binascii.a2b_base64(joined, strict_mode=True)).decode()
+    except (binascii.Error, ValueError):
+        bad = re.search(r"[^A-Za-z0-9+/]", joined)
+        at = bad.start() if bad else len(joined) // 4 * 4
+        raise WrongValue(f"illegal base64 data at input byte {at}") from None
+
+
+def is_time(value: str) -> bool:
+    """Whether it is a UTC timestamp of whole seconds."""
+    return _time_matches(value) is not None
+
+
+def is_micro_time(value: str) -> bool:
+    """Whether it is a UTC timestamp with six decimals."""
+    return _micro_time_matches(value) is not None
+
+
+def as_time(value: str) -> str:
+    """The timestamp in UTC and whole seconds; raises `WrongValue`."""
+    return _moment(value).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def as_micro_time(value: str) -> str:
+    """The timestamp in UTC with six decimals; raises `WrongValue`."""
+    return _moment(value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _moment(value: str) -> datetime.datetime:
+    matched = _rfc3339_matches(value)
+    try:
+        if matched is None:
+            raise ValueError(value)
+        fraction = ((matched[3] or "") + "000000")[:6]
+        zone = "+00:00" if matched[4] == "Z" else matched[4]
+        moment = datetime.datetime.fromisoformat(f"{matched[1]}T{matched[2]}.{fraction}{zone}")
+        return moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        form = "2006-01-02T15:04:05Z07:00"
+        raise WrongValue(f'parsing time "{value}" as "{form}": cannot parse "{value}" as "2006"') from None

@@ -1,0 +1,224 @@
+"""Checks an object against its schema: types, unknown fields, and the canonical form of quantities, times and bytes.
+
+A first pass only asks whether everything is as it should be, which it nearly always is: compiled closures, no paths.
+Only when that says no, a second, slower pass finds out what is wrong, prunes what is unknown or null, and rewrites what
+is not canonical, in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.api.objects import Object
+from orchestrator.api.problems import Problem
+from orchestrator.api.schema import scalars
+from orchestrator.api.schema.shapes import Schema, Shape
+
+#: As many findings as Kubernetes reports of one object.
+FINDINGS_MAX = 100
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was found. With `problems` (wrong types: the request is a 400) the object is of no use any more.
+
+    `unknown` and `duplicates` are paths; unknown fields are gone from the object.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+
+    def strict_errors(self) -> list[str]:
+        """The sentences of strict decoding, for an error or for warnings."""
+        return [f'unknown field "{path}"' for path in self.unknown] + [
+            f'duplicate field "{path}"' for path in self.duplicates
+        ]
+
+
+def check(schema: Schema, obj: Object, path: str = "") -> Checked:
+    """Check and clean `obj` in place; `path` is where it is in a larger object."""
+    checked = Checked()
+    if not _quick(schema)(obj):
+        _Walk(checked).struct(schema, obj, path, path)
+    return checked
+
+
+Quick = Callable[[Any], bool]
+
+_TYPES: dict[Shape, tuple[type | None, Quick | None]] = {
+    Shape.STRING: (str, None),
+    Shape.INT32: (int, scalars.is_int32),
+    Shape.INT64: (int, scalars.is_int64),
+    Shape.NUMBER: (None, scalars.is_number),
+    Shape.BOOLEAN: (bool, None),
+    Shape.BYTES: (str, scalars.is_base64),
+    Shape.TIME: (str, scalars.is_time),
+    Shape.MICRO_TIME: (str, scalars.is_micro_time),
+    Shape.QUANTITY: (str, scalars.is_quantity),
+    Shape.INT_OR_STRING: (None, scalars.is_int_or_string),
+    Shape.ANY: (None, lambda value: value is not None),
+}
+
+
+def _quick(schema: Schema) -> Quick:
+    """The compiled first pass of a struct, made when it is first needed."""
+    if schema.is_clean is None:
+        schema.is_clean = _struct_check(schema)
+    return schema.is_clean
+
+
+def _row(schema: Schema) -> tuple[type | None, Quick | None]:
+    """The exact type a value must have (None: any) and what else to ask of it."""
+    match schema.shape:
+        case Shape.STRUCT:
+            return dict, _quick(schema)
+        case Shape.LIST:
+            return list, _items_check(schema.items)
+        case Shape.MAP:
+            return dict, _values_check(schema.items)
+        case _:
+            return _TYPES[schema.shape]
+
+
+def _struct_check(schema: Schema) -> Quick:
+    rows: dict[str, tuple[type | None, Quick | None]] = {}
+    find = rows.get
+
+    def is_clean(obj: Any) -> bool:
+        for key, value in obj.items():
+            row = find(key)
+            if row is None:
+                return False
+            type_, ask = row
+            if type(value) is not type_ and type_ is not None:
+                return False
+            if ask is not None and not ask(value):
+                return False
+        return True
+
+    schema.is_clean = is_clean  # before its fields: definitions may be recursive
+    for name, described in schema.properties.items():
+        rows[name] = _row(described)
+    return is_clean
+
+
+def _items_check(items: Schema | None) -> Quick | None:
+    if items is None:
+        return None
+    type_, ask = _row(items)
+
+    def is_clean(values: Any) -> bool:
+        for value in values:
+            if type(value) is not type_ and type_ is not None:
+                return False
+            if ask is not None and not ask(value):
+                return False
+        return True
+
+    return is_clean
+
+
+def _values_check(items: Schema | None) -> Quick | None:
+    ask = _items_check(items)
+    return None if ask is None else lambda values: ask(values.values())
+
+
+_NULL_ITEM: dict[Shape, Any] = {
+    Shape.STRING: "",
+    Shape.BYTES: "",
+    Shape.INT32: 0,
+    Shape.INT64: 0,
+    Shape.NUMBER: 0,
+    Shape.BOOLEAN: False,
+    Shape.QUANTITY: "0",
+    Shape.INT_OR_STRING: 0,
+}
+_CONVERT: dict[Shape, Callable[[Any], Any]] = {
+    Shape.BYTES: scalars.as_base64,
+    Shape.TIME: scalars.as_time,
+    Shape.MICRO_TIME: scalars.as_micro_time,
+    Shape.QUANTITY: scalars.as_quantity,
+}
+_WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+
+
+class _Walk:
+    """The second pass. `path` has indexes, for unknown fields; `fields` is Go's, without them, for types."""
+
+    def __init__(self, checked: Checked) -> None:
+        self._checked = checked
+
+    def struct(self, schema: Schema, obj: Object, path: str, fields: str) -> None:
+        for key in list(obj):
+            described = schema.properties.get(key)
+            if described is None:
+                if len(self._checked.unknown) < FINDINGS_MAX:
+                    self._checked.unknown.append(f"{path}.{key}" if path else key)
+                del obj[key]
+            elif obj[key] is None:
+                del obj[key]  # to Kubernetes a null field is one that is not there
+            else:
+                obj[key] = self._value(
+                    described,
+                    obj[key],
+                    f"{path}.{key}" if path else key,
+                    f"{fields}.{key}" if fields else key,
+                    schema.name,
+                )
+
+    def _value(self, schema: Schema, value: Any, path: str, fields: str, owner: str) -> Any:
+        match schema.shape:
+            case Shape.ANY:
+                return value
+            case Shape.STRUCT if type(value) is dict:
+                self.struct(schema, value, path, fields)
+                return value
+            case Shape.MAP if type(value) is dict:
+                for key, child in value.items():
+                    value[key] = self._item(schema.items, child, f"{path}.{key}", fields, owner)
+                return value
+            case Shape.LIST if type(value) is list:
+                for index, child in enumerate(value):
+                    value[index] = self._item(schema.items, child, f"{path}[{index}]", fields, owner)
+                return value
+            case _:
+                return self._scalar(schema, value, path, fields, owner)
+
+    def _item(self, schema: Schema | None, value: Any, path: str, fields: str, owner: str) -> Any:
+        if schema is None:
+            return value
+        if value is None:
+            return {} if schema.shape is Shape.STRUCT else _NULL_ITEM.get(schema.shape)
+        return self._value(schema, value, path, fields, owner)
+
+    def _scalar(self, schema: Schema, value: Any, path: str, fields: str, owner: str) -> Any:
+        type_, ask = _row(schema)
+        if (type_ is None or type(value) is type_) and (ask is None or ask(value)):
+            return value
+        convert = _CONVERT.get(schema.shape)
+        if convert and (type(value) is type_ or schema.shape is Shape.QUANTITY):
+            try:
+                return convert(value)
+            except scalars.WrongValue as exc:
+                self._wrong(path, str(exc))
+                return value
+        word = _WORDS.get(type(value), "value")
+        if type(value) in (int, float) and schema.shape in (Shape.INT32, Shape.INT64, Shape.INT_OR_STRING):
+            word = f"number {value}"
+        if schema.shape is Shape.INT_OR_STRING:
+            self._wrong(path, f"json: cannot unmarshal {word} into Go value of type int32")
+        elif schema.shape in (Shape.TIME, Shape.MICRO_TIME):
+            self._wrong(path, f"json: cannot unmarshal {word} into Go value of type string")
+        else:
+            struct = owner.rpartition(".")[2]
+            self._wrong(
+                path, f"json: cannot unmarshal {word} into Go struct field {struct}.{fields} of type {schema.go_type}"
+            )
+        return value
+
+    def _wrong(self, path: str, message: str) -> None:
+        if len(self._checked.problems) < FINDINGS_MAX:
+            self._checked.problems.append(Problem(path, "FieldValueTypeInvalid", message))
