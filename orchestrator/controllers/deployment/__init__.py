@@ -1,0 +1,1 @@
+"""Rolls a Deployment's template out through ReplicaSets."""

@@ -1,0 +1,1 @@
+"""Keeps as many pods of a template as a ReplicaSet wants."""

@@ -1,0 +1,1 @@
+"""Keeps numbered pods with an identity, in order."""
