@@ -40,6 +40,7 @@ GRACE_S: dict[Rank, float] = {
 KILL_S = 10.0
 POLL_S = 0.05
 SHIM_SOCKETS = Path("/run/containerd/s")
+PLUGIN_DIRECTORIES = (Path("/run/docker/plugins"), Path("/run/docker"))
 _NO_SUBNET = "192.0.2.0/24"
 
 
@@ -61,7 +62,6 @@ async def tear_down(state_dir: Path, *, purge: bool, clock: Clock, say: Say) -> 
     await _end(_named(state_dir, lambda name: name == SUPERVISOR), 2.0, clock)
     for rank in sorted(Rank):
         if rank is Rank.ENGINE:
-            say("removing containers")
             await _remove_containers(lab, known)
         chosen = _named(state_dir, lambda name, rank=rank: ranks.get(name, Rank.DAEMON) is rank)  # type: ignore[misc]
         if chosen:
@@ -200,7 +200,10 @@ async def _remove_cgroups(lab: LabLayout, clock: Clock) -> list[str]:
 
 
 def _remove_stale_sockets(directory: Path) -> None:
-    """A killed shim leaves its socket behind, in a directory that all containerds of a machine share."""
+    """A killed shim leaves its socket behind, in a directory that all containerds of a machine share.
+
+    Such directories are removed as well if nothing of anybody else is in them.
+    """
     for path in _sockets(directory):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
@@ -209,9 +212,9 @@ def _remove_stale_sockets(directory: Path) -> None:
                 path.unlink(missing_ok=True)
             except OSError:
                 continue
-    for empty in (directory, directory.parent):
+    for empty in (directory, directory.parent, *PLUGIN_DIRECTORIES):
         with contextlib.suppress(OSError):
-            empty.rmdir()  # only if nothing of anybody else is in it
+            empty.rmdir()
 
 
 def _sockets(directory: Path) -> Iterable[Path]:

@@ -1,0 +1,203 @@
+"""Starting a lab: the way from a bare machine to Ready nodes. Every step is safe to repeat, so `up` again mends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.lab import network, observed, record, registry, standins
+from orchestrator.lab.engine import Engine
+from orchestrator.lab.images import load_standins
+from orchestrator.lab.layout import LabLayout, free_subnet
+from orchestrator.lab.processes import SUPERVISOR, ProcessSpec, containerd_config, dockerd_config, processes_of
+from orchestrator.lab.progress import Progress
+from orchestrator.lab.record import Record
+from orchestrator.lab.supervisor import launch, read_specs
+from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.log import get_logger
+
+logger = get_logger(__name__)
+
+NODES_DEFAULT = 3
+MACHINE_ENGINE = Path("/var/run/docker.sock")
+ENGINE_S = 60.0
+PROCESS_S = 20.0
+POLL_S = 0.05
+
+
+class CannotStart(Exception):
+    """The lab cannot be brought up as asked; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `up` was asked for. `nodes` None: as last time, else three."""
+
+    state_dir: Path
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A lab whose processes run. `fresh`: they did not all run before."""
+
+    lab: LabLayout
+    record: Record
+    fresh: bool
+
+
+async def start_processes(wanted: Wanted, progress: Progress, clock: Clock) -> Started:
+    """Network, configuration and processes, up to engines that answer and images that can be pulled."""
+    kept = await _decide(wanted)
+    lab = record.layout_of(wanted.state_dir, kept)
+    specs = specs_of(lab, kept)
+    if _all_running(lab, specs):
+        return Started(lab=lab, record=kept, fresh=False)
+    record.save(lab.state_dir, kept)
+    if not lab.single:
+        with progress.step(f"Network {lab.subnet} with {len(lab.nodes)} nodes"):
+            await asyncio.to_thread(network.build, lab)
+    _write_configurations(lab, kept)
+    _launch(lab, specs)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_wait_for_engines(lab, progress, clock), name="engines")
+        group.create_task(_provide_images(lab, kept, progress, clock), name="images")
+    return Started(lab=lab, record=kept, fresh=True)
+
+
+def specs_of(lab: LabLayout, kept: Record) -> tuple[ProcessSpec, ...]:
+    """The processes of the recorded lab."""
+    own_engines = not kept.machine_engine
+    return processes_of(lab, own_engines=own_engines, registry=own_engines, hub=kept.hub and own_engines)
+
+
+async def _decide(wanted: Wanted) -> Record:
+    """Keep to what was decided when this lab was first started; decide the rest by looking at the machine."""
+    before = record.load(wanted.state_dir)
+    if before is not None:
+        if wanted.nodes is None or wanted.nodes == before.nodes:
+            return before
+        if observed.marked_processes(wanted.state_dir):
+            raise CannotStart(
+                f"a cluster with {before.nodes} nodes runs in '{wanted.state_dir}'; stop it with scripts/down first"
+            )
+    nodes = NODES_DEFAULT if wanted.nodes is None else wanted.nodes
+    hub = await asyncio.to_thread(registry.hub_is_reachable)
+    if nodes == 0:
+        return Record(
+            nodes=0,
+            hub=hub,
+            machine_name=socket.gethostname().split(".")[0].lower(),
+            machine_address=network.machine_address(),
+            machine_engine=str(MACHINE_ENGINE) if Engine(MACHINE_ENGINE).answers() else "",
+        )
+    return Record(
+        nodes=nodes,
+        subnet=before.subnet if before and before.subnet else free_subnet(network.taken_networks()),
+        ip_forward=network.IP_FORWARD.read_text().strip(),
+        hub=hub,
+    )
+
+
+def _all_running(lab: LabLayout, specs: tuple[ProcessSpec, ...]) -> bool:
+    names = (SUPERVISOR, *(spec.name for spec in specs))
+    return all(observed.running(name, run_dir=lab.run_dir, state_dir=lab.state_dir) for name in names)
+
+
+def mirrors_of(lab: LabLayout, kept: Record) -> tuple[str, ...]:
+    """Where nodes ask for images before Docker Hub, in order."""
+    return (lab.hub_mirror, lab.registry) if kept.hub else (lab.registry,)
+
+
+def _write_configurations(lab: LabLayout, kept: Record) -> None:
+    own = lab.state_dir / "registry"
+    own.mkdir(parents=True, exist_ok=True)
+    _write(own / "registry.yaml", registry.registry_config(address=lab.registry, directory=own / "images"))
+    if kept.hub:
+        config = registry.registry_config(address=lab.hub_mirror, directory=own / "hub", remote=registry.HUB)
+        _write(own / "hub-mirror.yaml", config)
+    for node in lab.nodes:
+        node.directory.mkdir(parents=True, exist_ok=True)
+        _write(node.directory / "containerd.toml", containerd_config(node))
+        settings = dockerd_config(lab, node, mirrors=mirrors_of(lab, kept))
+        _write(node.directory / "daemon.json", json.dumps(settings, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _launch(lab: LabLayout, specs: tuple[ProcessSpec, ...]) -> None:
+    """Start the supervisor. One that runs already is replaced if it keeps other processes; they are adopted."""
+    running = observed.running(SUPERVISOR, run_dir=lab.run_dir, state_dir=lab.state_dir)
+    if running is not None:
+        if read_specs(lab.run_dir / "processes.json") == specs:
+            return
+        os.kill(running, signal.SIGTERM)
+    launch(lab.state_dir, specs)
+
+
+async def _wait_for_engines(lab: LabLayout, progress: Progress, clock: Clock) -> None:
+    with progress.step("Docker Engines"):
+        for node in lab.nodes:
+            engine = Engine(node.engine_socket)
+            log = lab.log_dir / f"{node.name}-dockerd.log"
+            await wait_for(f"the Docker Engine of {node.name} (its log is {log})", engine.answers, ENGINE_S, clock)
+
+
+async def _provide_images(lab: LabLayout, kept: Record, progress: Progress, clock: Clock) -> None:
+    """See that the nodes can pull the demo's images: from Docker Hub, or as stand-ins from the lab's registry."""
+    if kept.machine_engine:
+        await _load_into_machine_engine(lab, kept, progress)
+        return
+    with progress.step(
+        "Images" if kept.hub else "Images: stand-ins from Debian packages, as Docker Hub is out of reach"
+    ):
+        own = registry.Registry(lab.registry)
+        log = lab.log_dir / "registry.log"
+        await wait_for(f"the image registry (its log is {log})", own.answers, PROCESS_S, clock)
+        await asyncio.to_thread(_push_missing, lab, kept, own)
+
+
+def _push_missing(lab: LabLayout, kept: Record, own: registry.Registry) -> None:
+    sources = [own, registry.Registry(lab.hub_mirror)] if kept.hub else [own]
+    missing = [name for name in standins.NAMES if not any(source.has(name) for source in sources)]
+    if not missing:
+        return
+    for image in standins.build(standins.download(lab.state_dir / "images")):
+        if image.name in missing:
+            own.push(image)
+
+
+async def _load_into_machine_engine(lab: LabLayout, kept: Record, progress: Progress) -> None:
+    """The machine's own engine is not told of our registry: give it the stand-ins that it could not pull."""
+    if kept.hub:
+        return
+    with progress.step("Images: stand-ins from Debian packages, as Docker Hub is out of reach"):
+        await asyncio.to_thread(load_standins, Path(kept.machine_engine), lab.state_dir / "images")
+
+
+async def wait_for(what: str, condition: Callable[[], bool], limit_s: float, clock: Clock) -> None:
+    """Wait until `condition` (a quick blocking call) holds; raises `CannotStart` naming `what` past the limit."""
+
+    async def met() -> bool:
+        return await asyncio.to_thread(condition)
+
+    await wait_until(what, met, limit_s, clock)
+
+
+async def wait_until(what: str, condition: Callable[[], Awaitable[bool]], limit_s: float, clock: Clock) -> None:
+    """The same for a condition that awaits."""
+    deadline = clock.monotonic() + limit_s
+    while not await condition():
+        if clock.monotonic() > deadline:
+            raise CannotStart(f"waited {limit_s:.0f} s in vain for {what}")
+        await asyncio.sleep(POLL_S)
