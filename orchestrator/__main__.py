@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `wherry-orchestrator`."""
+
+from orchestrator.supervisor import main
+
+main()
