@@ -1,7 +1,141 @@
-"""Pods: defaults, rules, what a client may not set."""
+"""Pods: what a client may set, defaults, rules, selectable fields."""
 
 from __future__ import annotations
 
-from orchestrator.api.strategies.base import Strategy
+from collections.abc import Mapping, Sequence
 
-PODS_STRATEGY = Strategy()
+from orchestrator.api.objects import Object
+from orchestrator.api.problems import Problem, forbidden, not_supported, required
+from orchestrator.api.strategies.base import Strategy
+from orchestrator.api.strategies.metadata import validate_object_meta
+from orchestrator.api.strategies.pod_defaults import default_pod
+from orchestrator.api.strategies.pod_spec import validate_pod_annotations, validate_pod_spec
+from orchestrator.api.strategies.pod_updates import (
+    validate_annotation_change,
+    validate_ephemeral_containers_change,
+    validate_pod_change,
+    validate_pod_status,
+)
+from orchestrator.api.strategies.pod_warnings import pod_warnings
+from orchestrator.api.strategies.qos import qos_class
+from orchestrator.api.strategies.rules import is_subdomain
+
+__all__ = ["PODS_STRATEGY", "grace_seconds", "qos_class", "validate_binding"]
+
+
+class _Pods(Strategy):
+    graceful = True
+
+    def prepare_create(self, obj: Object) -> None:
+        spec = obj.get("spec")
+        if spec is None:
+            spec = obj["spec"] = {}
+        status: Object = {"phase": "Pending", "qosClass": qos_class(spec)}
+        if spec.get("schedulingGates"):
+            status["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
+            ]
+        obj["status"] = status
+
+    def prepare_update(self, obj: Object, old: Object) -> None:
+        obj["status"] = old.get("status") or {}
+        spec = obj.setdefault("spec", {})
+        # Ephemeral containers change only through their own subresource.
+        if (debugging := (old.get("spec") or {}).get("ephemeralContainers")) is None:
+            spec.pop("ephemeralContainers", None)
+        else:
+            spec["ephemeralContainers"] = debugging
+
+    def prepare_status_update(self, obj: Object, old: Object) -> None:
+        obj["spec"] = old.get("spec") or {}
+        status = obj.setdefault("status", {})
+        # The class follows from the spec, so a writer that leaves it out keeps it.
+        if not status.get("qosClass") and (kept := (old.get("status") or {}).get("qosClass")):
+            status["qosClass"] = kept
+
+    def default(self, obj: Object) -> None:
+        default_pod(obj["spec"])
+
+    def validate_create(self, obj: Object) -> Sequence[Problem]:
+        problems = _validate(obj, None)
+        spec = obj["spec"]
+        if spec.get("ephemeralContainers"):
+            problems.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            words = "cannot be set until all schedulingGates have been cleared"
+            problems.append(forbidden("spec.nodeName", words))
+        return problems
+
+    def validate_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        return [*_validate(obj, old), *validate_pod_change(obj, old)]
+
+    def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        problems = validate_object_meta(obj, namespaced=True, name_rule=is_subdomain, old=old)
+        return [*problems, *validate_annotation_change(obj, old), *validate_pod_status(obj, old)]
+
+    def selectable_fields(self, obj: Object) -> Mapping[str, str]:
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+    def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
+        return pod_warnings(obj.get("spec") or {}, obj.get("metadata") or {}, "")
+
+
+def _validate(obj: Object, old: Object | None) -> list[Problem]:
+    problems = validate_object_meta(obj, namespaced=True, name_rule=is_subdomain, old=old)
+    spec = obj["spec"]
+    if annotations := (obj.get("metadata") or {}).get("annotations"):
+        problems += validate_pod_annotations(annotations, spec, "metadata.annotations")
+    problems += validate_pod_spec(spec, "spec", is_pod=True)
+    if not spec.get("serviceAccountName"):
+        words = "must not be specified when serviceAccountName is not set"
+        problems += [
+            forbidden(f"spec.volumes[{i}].projected.sources[{j}].serviceAccountToken", words)
+            for i, volume in enumerate(spec.get("volumes") or ())
+            for j, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+            if source.get("serviceAccountToken") is not None
+        ]
+    return problems
+
+
+def validate_ephemeral_containers_update(obj: Object, old: Object) -> Sequence[Problem]:
+    """The rules of an update through the `ephemeralcontainers` subresource."""
+    return [*_validate(obj, old), *validate_ephemeral_containers_change(obj, old)]
+
+
+def grace_seconds(obj: Object, requested: int | None) -> int:
+    """How long a graceful deletion may take: none for a pod that is on no node or has ended."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Failed", "Succeeded"):
+        return 0
+    period: int = requested if requested is not None else spec.get("terminationGracePeriodSeconds") or 0
+    # A negative period means what one second does: stop now, but tell the kubelet.
+    return period if period >= 0 else 1
+
+
+def validate_binding(binding: Object) -> Sequence[Problem]:
+    """The rules of a `Binding` posted to a pod."""
+    target = binding.get("target") or {}
+    problems: list[Problem] = []
+    if target.get("kind") not in (None, "", "Node"):
+        problems.append(not_supported("target.kind", target["kind"], ("Node", "<empty>")))
+    if not target.get("name"):
+        problems.append(required("target.name"))
+    return problems
+
+
+PODS_STRATEGY = _Pods()
