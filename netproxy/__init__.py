@@ -1,0 +1,1 @@
+"""Wherry's kube-proxy and cluster DNS: service addresses and names, on every node."""
