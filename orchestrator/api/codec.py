@@ -102,6 +102,11 @@ def copied(obj: Object) -> Object:
     return copy
 
 
+def copied_value(value: Any) -> Any:
+    """The same for any JSON value."""
+    return _copy(value) if isinstance(value, (dict, list)) else value
+
+
 def _copy(value: Any) -> Any:
     if type(value) is dict:
         return {k: _copy(v) if type(v) is dict or type(v) is list else v for k, v in value.items()}

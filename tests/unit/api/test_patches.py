@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import pytest
+from hypothesis import given
+
+from orchestrator.api import resources
+from orchestrator.api.patches import BadPatch, PatchRejected, PatchTooLarge, json, merge, strategic
+from orchestrator.api.schema.definitions import schema_of
+from tests.support.api import json_objects, unhurried
+
+SCHEMA = schema_of(resources.DEPLOYMENTS)
+
+
+def a_deployment(**template_spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "web"}, "spec": {"replicas": 1, "template": {"spec": template_spec}}}
+
+
+def template_spec(obj: dict[str, Any]) -> Any:
+    return obj["spec"]["template"]["spec"]
+
+
+def in_template(**spec: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": spec}}}
+
+
+A = {"name": "a", "image": "a:1"}
+B = {"name": "b", "image": "b:1"}
+C = {"name": "c", "image": "c:1"}
+
+
+@pytest.mark.parametrize(
+    ("present", "patch", "expected"),
+    [
+        pytest.param([A, B], [{"name": "b", "image": "b:2"}], [A, {"name": "b", "image": "b:2"}], id="set-image"),
+        pytest.param([A], [B], [B, A], id="an-item-that-is-new-goes-first"),
+        pytest.param([A, B], [{"$patch": "delete", "name": "a"}], [B], id="delete"),
+        pytest.param([A, B], [{"$patch": "replace"}, C], [C], id="replace"),
+        pytest.param([A, B], [{"$patch": "replace"}], [], id="replace-by-nothing"),
+        pytest.param([A], [{"name": "a", "image": None}], [{"name": "a"}], id="null-removes-a-field"),
+        pytest.param(
+            [A],
+            [{"name": "a", "resources": {"limits": {"cpu": "1"}, "requests": None}}],
+            [{**A, "resources": {"limits": {"cpu": "1"}}}],
+            id="nulls-in-what-is-new-vanish",
+        ),
+        pytest.param(
+            [{**A, "env": [{"name": "X", "value": "1"}]}],
+            [{"name": "a", "env": [{"name": "Y", "value": "2"}]}],
+            [{**A, "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]}],
+            id="lists-in-lists",
+        ),
+        pytest.param(
+            [{**A, "args": ["1", "2"]}], [{"name": "a", "args": ["3"]}], [{**A, "args": ["3"]}], id="atomic-list"
+        ),
+    ],
+)
+def test_lists_merge_by_their_key(present: Any, patch: Any, expected: Any) -> None:
+    obj = a_deployment(containers=present)
+    assert template_spec(strategic.apply(obj, in_template(containers=patch), SCHEMA))["containers"] == expected
+    assert obj == a_deployment(containers=present)
+
+
+@pytest.mark.parametrize(
+    ("present", "patch", "order", "expected"),
+    [
+        pytest.param([A, B, C], [], ["c", "a"], ["b", "c", "a"], id="an-order-alone"),
+        pytest.param([A, B], [C], ["a", "c", "b"], ["a", "c", "b"], id="a-new-item-has-its-place"),
+        pytest.param([A, B], [C, A], ["c", "a"], ["c", "a", "b"], id="what-only-the-server-has-stays-behind"),
+        pytest.param([A, B], [{"name": "b", "$patch": "delete"}], ["a"], ["a"], id="kubectl-apply-removes-one"),
+    ],
+)
+def test_set_element_order(present: Any, patch: Any, order: Any, expected: Any) -> None:
+    body = in_template(**{"containers": patch, "$setElementOrder/containers": [{"name": n} for n in order]})
+    if not patch:
+        del template_spec(body)["containers"]
+    patched = strategic.apply(a_deployment(containers=present), body, SCHEMA)
+    assert [c["name"] for c in template_spec(patched)["containers"]] == expected
+
+
+def test_retain_keys_drops_the_fields_it_does_not_name() -> None:
+    obj: dict[str, Any] = {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}
+    patch = {"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}
+    assert strategic.apply(obj, patch, SCHEMA) == {"spec": {"strategy": {"type": "Recreate"}}}
+
+
+def test_a_volume_changes_its_source() -> None:
+    obj = a_deployment(volumes=[{"name": "v", "emptyDir": {}}])
+    volume = {"name": "v", "configMap": {"name": "c"}, "$retainKeys": ["name", "configMap"]}
+    patched = strategic.apply(obj, in_template(volumes=[volume]), SCHEMA)
+    assert template_spec(patched)["volumes"] == [{"name": "v", "configMap": {"name": "c"}}]
+
+
+def test_lists_of_primitives_merge_as_sets() -> None:
+    obj = {"metadata": {"finalizers": ["a", "b", "c"]}}
+    patch = {
+        "metadata": {
+            "$deleteFromPrimitiveList/finalizers": ["b"],
+            "$setElementOrder/finalizers": ["d", "a"],
+            "finalizers": ["d"],
+        }
+    }
+    assert strategic.apply(obj, patch, SCHEMA) == {"metadata": {"finalizers": ["d", "a", "c"]}}
+
+
+def test_conditions_and_addresses_of_a_node_merge_by_type() -> None:
+    schema = schema_of(resources.NODES)
+    node = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Disk", "status": "False"}]}}
+    patch = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
+    assert strategic.apply(node, patch, schema)["status"]["conditions"] == [
+        {"type": "Ready", "status": "Unknown"},
+        {"type": "Disk", "status": "False"},
+    ]
+
+
+def test_a_taint_list_is_merged_by_key_and_labels_are_a_map() -> None:
+    schema = schema_of(resources.NODES)
+    node = {"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"taints": [{"key": "x", "effect": "NoSchedule"}]}}
+    patch = {"metadata": {"labels": {"a": None, "c": "3"}}, "spec": {"unschedulable": True}}
+    assert strategic.apply(node, patch, schema) == {
+        "metadata": {"labels": {"b": "2", "c": "3"}},
+        "spec": {"taints": [{"key": "x", "effect": "NoSchedule"}], "unschedulable": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ([], "json: cannot unmarshal value into Go value of type map[string]interface {}"),
+        (in_template(containers=[{"image": "x"}]), "map: map[image:x] does not contain declared merge key: name"),
+        (in_template(containers=[{"$patch": "weird", "name": "a"}]), "unknown patch type: weird in map: "),
+        (in_template(**{"$setElementOrder/containers": "a"}), "invalid patch format of setElementOrder list"),
+        ({"spec": {"$retainKeys": [], "replicas": 2}}, "invalid patch format of retainKeys"),
+        (
+            in_template(**{"containers": [B, A], "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}]}),
+            "The order in patch list:",
+        ),
+        (in_template(containers=[{"name": {"a": 1}}]), "map: map[name:{'a': 1}] does not contain declared merge key"),
+    ],
+)
+def test_a_patch_that_makes_no_sense_is_refused(patch: Any, message: str) -> None:
+    with pytest.raises(BadPatch) as caught:
+        strategic.apply(a_deployment(containers=[A, B]), patch, SCHEMA)
+    assert str(caught.value).startswith(message)
+
+
+# The examples of RFC 7386, appendix A, as far as they are objects.
+@pytest.mark.parametrize(
+    ("original", "patch", "expected"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_merge_patch(original: Any, patch: Any, expected: Any) -> None:
+    assert merge.apply(original, patch) == expected
+
+
+def test_merge_patch_must_be_an_object() -> None:
+    with pytest.raises(BadPatch):
+        merge.apply({}, ["a"])
+
+
+@unhurried
+@given(json_objects, json_objects)
+def test_without_keyed_lists_strategic_merge_is_merge_patch_without_nulls(obj: Any, patch: Any) -> None:
+    # Free-form data (no schema) is what both agree on; strategic merge also drops nulls inside what it takes over.
+    assert strip_nulls(strategic.apply(obj, patch, SCHEMA)) == strip_nulls(merge.apply(obj, patch))
+
+
+def strip_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: strip_nulls(v) for k, v in value.items() if v is not None}
+    return [strip_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+@unhurried
+@given(json_objects, json_objects)
+def test_json_patch_makes_one_object_of_another(source: Any, target: Any) -> None:
+    operations = jsonpatch.make_patch(source, target).patch
+    assert json.apply(source, operations) == target
+
+
+@pytest.mark.parametrize(
+    ("operations", "error"),
+    [
+        pytest.param({}, BadPatch, id="no-list"),
+        pytest.param([1], BadPatch, id="no-operation"),
+        pytest.param([{"op": "fly", "path": "/a"}], BadPatch, id="unknown-operation"),
+        pytest.param([{"op": "add", "path": "a"}], BadPatch, id="no-pointer"),
+        pytest.param([{"op": "add", "path": "/a/x", "value": 1}], PatchRejected, id="below-a-scalar"),
+        pytest.param([{"op": "remove", "path": "/zzz"}], PatchRejected, id="nothing-to-remove"),
+        pytest.param([{"op": "test", "path": "/a", "value": 2}], PatchRejected, id="failed-test"),
+        pytest.param([{"op": "replace", "path": "", "value": 2}], PatchRejected, id="no-object-any-more"),
+        pytest.param([{"op": "add", "path": "/l/7", "value": 2}], PatchRejected, id="past-the-end"),
+        pytest.param([{"op": "test", "path": "/a", "value": 1}] * 10_001, PatchTooLarge, id="too-many"),
+        pytest.param(
+            [{"op": "copy", "from": "/l", "path": "/l/-"}] * 40, PatchTooLarge, id="copies-that-double-for-ever"
+        ),
+    ],
+)
+def test_json_patch_refuses(operations: Any, error: type[Exception]) -> None:
+    obj = {"a": 1, "l": ["x"]}
+    with pytest.raises(error) as caught:
+        json.apply(obj, operations)
+    assert type(caught.value) is error
+    assert obj == {"a": 1, "l": ["x"]}
