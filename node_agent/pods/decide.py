@@ -108,7 +108,7 @@ def decide(pod: Pod, seen: Observed) -> Decision:
 
 
 def is_over(pod: Pod, seen: Observed) -> bool:
-    """Whether no container will be started any more: all regular ones ended for good, or an init one failed for good."""
+    """Whether no container will start any more: all regular ones ended for good, or an init one failed for good."""
     if _failed_init(pod, seen) is not None:
         return True
     policy = pod.spec.restart_policy
@@ -272,7 +272,7 @@ def _wanted_now(pod: Pod, seen: Observed) -> list[Container]:
         if not sidecar and state.phase is Phase.EXITED and state.exit_code == 0:
             continue
         wanted.append(container)
-        if sidecar and (state.phase is Phase.RUNNING and health_of(container, newest, seen).started or began):
+        if sidecar and ((state.phase is Phase.RUNNING and health_of(container, newest, seen).started) or began):
             continue
         return wanted
     return [*wanted, *pod.spec.containers]

@@ -27,7 +27,7 @@ class ThreadStream(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self, items: Iterable[T]) -> None:
-        """Hand `items` over, one after another, until they end or the reader closes. Never raises: the reader gets it."""
+        """Hand `items` over until they end or the reader closes. Never raises: the reader gets it."""
         try:
             for item in items:
                 if not self._put(item):

@@ -73,7 +73,7 @@ class DockerRuntime:
                 )
             return self._client
 
-    async def _call(self, fn: Callable[[docker.APIClient], T]) -> T:
+    async def _call(self, fn: Callable[[Any], T]) -> T:
         def run() -> T:
             with _translated():
                 return fn(self._engine())
@@ -85,7 +85,7 @@ class DockerRuntime:
     async def info(self) -> RuntimeInfo:
         """The engine and its machine."""
 
-        def fetch(engine: docker.APIClient) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        def fetch(engine: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
             return engine.info(), engine.version()
 
         info, version = await self._call(fetch)
@@ -122,7 +122,7 @@ class DockerRuntime:
         """Create a container, return its id."""
         body = creation_of(spec, owner=self._owner)
 
-        def create(engine: docker.APIClient) -> str:
+        def create(engine: Any) -> str:
             try:
                 return str(engine.create_container_from_config(body, spec.name)["Id"])
             except NotFound as missing:
@@ -139,7 +139,7 @@ class DockerRuntime:
     async def start(self, container_id: str) -> None:
         """Start it; harmless if it runs."""
 
-        def start(engine: docker.APIClient) -> None:
+        def start(engine: Any) -> None:
             try:
                 engine.start(container_id)
             except NotFound as missing:
@@ -153,7 +153,7 @@ class DockerRuntime:
     async def kill(self, container_id: str, *, signal: str = "SIGKILL") -> None:
         """Send a signal; success if it does not run."""
 
-        def kill(engine: docker.APIClient) -> None:
+        def kill(engine: Any) -> None:
             try:
                 engine.kill(container_id, signal)
             except APIError as refused:
@@ -166,7 +166,7 @@ class DockerRuntime:
     async def remove(self, container_id: str) -> None:
         """Remove it with its anonymous volumes; success if it is gone or already being removed."""
 
-        def remove(engine: docker.APIClient) -> None:
+        def remove(engine: Any) -> None:
             try:
                 engine.remove_container(container_id, force=True, v=True)
             except NotFound:
@@ -214,7 +214,7 @@ class DockerRuntime:
     async def image(self, reference: str) -> Image:
         """An image on this node."""
 
-        def fetch(engine: docker.APIClient) -> Image:
+        def fetch(engine: Any) -> Image:
             try:
                 return image_of(engine.inspect_image(reference))
             except (ImageNotFound, NotFound) as missing:
@@ -231,7 +231,7 @@ class DockerRuntime:
         repository, tag = with_tag(reference)
         login = {"username": credentials.username, "password": credentials.password} if credentials else None
 
-        def pull(engine: docker.APIClient) -> None:
+        def pull(engine: Any) -> None:
             try:
                 for line in engine.pull(repository, tag, stream=True, decode=True, auth_config=login):
                     if "error" in line:
@@ -245,7 +245,7 @@ class DockerRuntime:
     async def load_image(self, archive: bytes) -> None:
         """Add the images of a `docker save` archive."""
 
-        def load(engine: docker.APIClient) -> None:
+        def load(engine: Any) -> None:
             for line in engine.load_image(archive):
                 if "error" in line:
                     raise RuntimeRefused(str(line["error"]))
@@ -255,7 +255,7 @@ class DockerRuntime:
     async def remove_image(self, image_id: str) -> None:
         """Remove an image; success if it is gone."""
 
-        def remove(engine: docker.APIClient) -> None:
+        def remove(engine: Any) -> None:
             with suppress(NotFound):
                 engine.remove_image(image_id)
 
@@ -269,7 +269,7 @@ class DockerRuntime:
             options["com.docker.network.bridge.gateway_mode_ipv4"] = "nat-unprotected"
         wanted = [{"Subnet": subnet, "Gateway": gateway}]
 
-        def ensure(engine: docker.APIClient) -> None:
+        def ensure(engine: Any) -> None:
             for found in engine.networks(names=[name]):
                 if found["Name"] != name:
                     continue  # the filter matches parts of names
@@ -291,7 +291,7 @@ class DockerRuntime:
     async def remove_network(self, name: str) -> None:
         """Remove a network; success if it is gone."""
 
-        def remove(engine: docker.APIClient) -> None:
+        def remove(engine: Any) -> None:
             with suppress(NotFound):
                 engine.remove_network(name)
 
@@ -319,7 +319,7 @@ class DockerRuntime:
     ) -> Session:
         """Run a command in the container."""
 
-        def begin(engine: docker.APIClient) -> tuple[str, Any]:
+        def begin(engine: Any) -> tuple[str, Any]:
             try:
                 made = engine.exec_create(container_id, list(command), stdin=stdin, tty=tty)
             except APIError as refused:

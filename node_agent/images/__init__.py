@@ -1,0 +1,1 @@
+"""Images: fetched when a container needs them, removed when the disk needs the room."""

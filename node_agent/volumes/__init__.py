@@ -1,0 +1,1 @@
+"""A pod's volumes as directories of the node."""
