@@ -1,7 +1,7 @@
 """What the API server hands on to a node's agent: logs, exec, attach, port-forward, and the node proxy.
 
-The agent speaks the kubelet's API on its HTTPS port. Its certificate is verified; ours is the kubelet client's. WebSocket
-frames are passed on as they are, in both directions, so the subprotocol is between the client and the agent alone.
+The agent speaks the kubelet's API on its HTTPS port. Its certificate is verified; ours is the kubelet client's.
+WebSocket frames are passed on as they are, in both directions: the subprotocol is between client and agent alone.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 class NodeConnections:
     """Use as `async with`. `tls` trusts the cluster's CA and presents the kubelet client certificate."""
 
-    def __init__(self, objects: Objects, tls: ssl.SSLContext) -> None:
-        self._objects = objects
+    def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,26 +75,26 @@ class NodeConnections:
             await self._session.close()
             self._session = None
 
-    async def forward(self, request: web.BaseRequest, parsed: Request) -> web.StreamResponse:
+    async def forward(self, request: web.BaseRequest, parsed: Request, objects: Objects) -> web.StreamResponse:
         """Answer a request for one of the subresources above; raises `ApiError` as long as nothing was sent."""
         if parsed.resource == NODES.plural:
-            return await self._proxy_to_node(request, parsed)
-        pod = self._pod(parsed)
+            return await self._proxy_to_node(request, parsed, objects)
+        pod = _pod(objects, parsed)
         match parsed.subresource:
             case "log":
-                return await self._log(request, pod)
+                return await self._log(request, pod, objects)
             case "exec" | "attach":
                 container = chosen_container(pod, request.query.get("container", ""))
-                kubelet = self._kubelet_of_pod(pod)
+                kubelet = _kubelet_of_pod(objects, pod)
                 path = f"/{parsed.subresource}/{pod.metadata.namespace}/{pod.metadata.name}/{container}"
                 return await self._stream(request, kubelet, path, options.for_streams(request.query))
             case "portforward":
-                kubelet = self._kubelet_of_pod(pod)
+                kubelet = _kubelet_of_pod(objects, pod)
                 path = f"/portForward/{pod.metadata.namespace}/{pod.metadata.name}"
                 return await self._stream(request, kubelet, path, options.for_ports(request.query))
         raise NotFound("the server could not find the requested resource")
 
-    async def _log(self, request: web.BaseRequest, pod: PodView) -> web.StreamResponse:
+    async def _log(self, request: web.BaseRequest, pod: PodView, objects: Objects) -> web.StreamResponse:
         query = options.for_logs(request.query)
         container = chosen_container(pod, request.query.get("container", ""))
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
@@ -103,7 +102,7 @@ class NodeConnections:
             # Nothing can have been written yet: an empty log, as upstream answers.
             await response.prepare(request)
             return response
-        kubelet = self._kubelet_of_pod(pod)
+        kubelet = _kubelet_of_pod(objects, pod)
         path = f"/containerLogs/{pod.metadata.namespace}/{pod.metadata.name}/{container}"
         url = kubelet.url(path, query)
         try:
@@ -160,8 +159,8 @@ class NodeConnections:
             logger.debug("nodes.unexplained", url=str(kubelet.url(path)))
         return error_of_status(exc.status, {"message": f"unable to upgrade connection: {exc.message}"})
 
-    async def _proxy_to_node(self, request: web.BaseRequest, parsed: Request) -> web.StreamResponse:
-        kubelet = self._kubelet(parsed.name)
+    async def _proxy_to_node(self, request: web.BaseRequest, parsed: Request, objects: Objects) -> web.StreamResponse:
+        kubelet = _kubelet(objects, parsed.name)
         url = URL(str(kubelet.url("/" + parsed.rest)) + _raw_query(request), encoded=True)
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
         body = request.content if request.body_exists else None
@@ -181,27 +180,30 @@ class NodeConnections:
             raise InternalError(f"error trying to reach service: {_said(exc)}") from exc
         return response
 
-    def _pod(self, parsed: Request) -> PodView:
-        stored = self._objects.get(PODS, parsed.namespace, parsed.name)
-        if stored is None:
-            raise NotFound(f'pods "{parsed.name}" not found', details={"name": parsed.name, "kind": "pods"})
-        return decode_into(stored, PodView)
-
-    def _kubelet_of_pod(self, pod: PodView) -> Kubelet:
-        if not pod.spec.node_name:
-            raise BadRequest(f"pod {pod.metadata.name} does not have a host assigned")
-        return self._kubelet(pod.spec.node_name)
-
-    def _kubelet(self, name: str) -> Kubelet:
-        stored = self._objects.get(NODES, "", name)
-        if stored is None:
-            raise NotFound(f'nodes "{name}" not found', details={"name": name, "kind": "nodes"})
-        return kubelet_of(decode_into(stored, NodeView))
-
     @property
     def _open(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use `async with NodeConnections(...)`"
         return self._session
+
+
+def _pod(objects: Objects, parsed: Request) -> PodView:
+    stored = objects.get(PODS, parsed.namespace, parsed.name)
+    if stored is None:
+        raise NotFound(f'pods "{parsed.name}" not found', details={"name": parsed.name, "kind": "pods"})
+    return decode_into(stored, PodView)
+
+
+def _kubelet_of_pod(objects: Objects, pod: PodView) -> Kubelet:
+    if not pod.spec.node_name:
+        raise BadRequest(f"pod {pod.metadata.name} does not have a host assigned")
+    return _kubelet(objects, pod.spec.node_name)
+
+
+def _kubelet(objects: Objects, name: str) -> Kubelet:
+    stored = objects.get(NODES, "", name)
+    if stored is None:
+        raise NotFound(f'nodes "{name}" not found', details={"name": name, "kind": "nodes"})
+    return kubelet_of(decode_into(stored, NodeView))
 
 
 async def _copy(request: web.BaseRequest, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
