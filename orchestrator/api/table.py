@@ -1,0 +1,73 @@
+"""Objects as a `meta.k8s.io/v1` Table, which is what `kubectl get` asks for, and as bare metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+
+
+def render(
+    kind: Kind,
+    objects: Iterable[Object],
+    *,
+    now: float,
+    include_object: str = "Metadata",
+    revision: int | str = "",
+    continue_token: str = "",
+    remaining: int | None = None,
+    with_columns: bool = True,
+) -> Object:
+    """The table of these objects. Of a watch, only the first event's table needs its columns (`with_columns`)."""
+    columns = kind.columns
+    rows: list[dict[str, Any]] = []
+    for obj in objects:
+        row: dict[str, Any] = {"cells": [column.cell(obj, now) for column in columns]}
+        if include_object == "Object":
+            row["object"] = obj
+        elif include_object != "None":
+            row["object"] = partial(obj)
+        rows.append(row)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": list_metadata(revision=revision, continue_token=continue_token, remaining=remaining),
+        "columnDefinitions": [column.as_definition() for column in columns] if with_columns else [],
+        "rows": rows,
+    }
+
+
+def list_metadata(*, revision: int | str = "", continue_token: str = "", remaining: int | None = None) -> Object:
+    """The metadata of a list."""
+    metadata: Object = {}
+    if revision != "":
+        metadata["resourceVersion"] = str(revision)
+    if continue_token:
+        metadata["continue"] = continue_token
+    if remaining is not None:
+        metadata["remainingItemCount"] = remaining
+    return metadata
+
+
+def partial(obj: Object) -> Object:
+    """The object's metadata alone, as `PartialObjectMetadata`."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj.get("metadata") or {}}
+
+
+def partial_list(
+    objects: Iterable[Object], *, revision: int | str = "", continue_token: str = "", remaining: int | None = None
+) -> Object:
+    """The metadata of these objects, as `PartialObjectMetadataList`."""
+    return {
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": list_metadata(revision=revision, continue_token=continue_token, remaining=remaining),
+        "items": [partial(obj) for obj in objects],
+    }
+
+
+def is_valid_include_object(value: str) -> bool:
+    """Whether `includeObject` of a request has one of its three values (none given is `Metadata`)."""
+    return value in ("", "None", "Metadata", "Object")
