@@ -41,6 +41,7 @@ class Wanted:
 
     state_dir: Path
     nodes: int | None = None
+    demo: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Started:
 
 
 async def start_processes(wanted: Wanted, progress: Progress, clock: Clock) -> Started:
-    """Network, configuration and processes, up to engines that answer and images that can be pulled."""
+    """Network, configuration and processes: started, not yet answering."""
     kept = await _decide(wanted)
     lab = record.layout_of(wanted.state_dir, kept)
     specs = specs_of(lab, kept)
@@ -65,9 +66,6 @@ async def start_processes(wanted: Wanted, progress: Progress, clock: Clock) -> S
             await asyncio.to_thread(network.build, lab)
     _write_configurations(lab, kept)
     _launch(lab, specs)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_wait_for_engines(lab, progress, clock), name="engines")
-        group.create_task(_provide_images(lab, kept, progress, clock), name="images")
     return Started(lab=lab, record=kept, fresh=True)
 
 
@@ -145,7 +143,8 @@ def _launch(lab: LabLayout, specs: tuple[ProcessSpec, ...]) -> None:
     launch(lab.state_dir, specs)
 
 
-async def _wait_for_engines(lab: LabLayout, progress: Progress, clock: Clock) -> None:
+async def wait_for_engines(lab: LabLayout, progress: Progress, clock: Clock) -> None:
+    """Wait until every node's engine answers."""
     with progress.step("Docker Engines"):
         for node in lab.nodes:
             engine = Engine(node.engine_socket)
@@ -153,7 +152,7 @@ async def _wait_for_engines(lab: LabLayout, progress: Progress, clock: Clock) ->
             await wait_for(f"the Docker Engine of {node.name} (its log is {log})", engine.answers, ENGINE_S, clock)
 
 
-async def _provide_images(lab: LabLayout, kept: Record, progress: Progress, clock: Clock) -> None:
+async def provide_images(lab: LabLayout, kept: Record, progress: Progress, clock: Clock) -> None:
     """See that the nodes can pull the demo's images: from Docker Hub, or as stand-ins from the lab's registry."""
     if kept.machine_engine:
         await _load_into_machine_engine(lab, kept, progress)

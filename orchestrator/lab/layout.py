@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_STATE_DIR = "/var/lib/wherry"
+DEFAULT_PREFIX = "wherry"
 HOST_OCTET = 1
 FIRST_NODE_OCTET = 11
 NODES_MAX = 100
@@ -59,7 +60,7 @@ class LabLayout:
     nodes: tuple[NodeLayout, ...]
     single: bool = False
     """True if the machine itself is the only node: no namespaces, no links."""
-    prefix: str = "wherry"
+    prefix: str = DEFAULT_PREFIX
 
     @property
     def switch_namespace(self) -> str:
@@ -119,8 +120,8 @@ class LabLayout:
 def prefix_of(state_dir: Path) -> str:
     """What names of namespaces, links and cgroups begin with: short, since a link's name ends at 15 characters."""
     if str(state_dir) == DEFAULT_STATE_DIR:
-        return "wherry"
-    return "wherry" + hashlib.sha256(str(state_dir).encode()).hexdigest()[:4]
+        return DEFAULT_PREFIX
+    return DEFAULT_PREFIX + hashlib.sha256(str(state_dir).encode()).hexdigest()[:4]
 
 
 def lay_out(state_dir: Path, *, nodes: int, subnet: str) -> LabLayout:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.lab.layout import (
     CLUSTER_DOMAIN,
+    DEFAULT_PREFIX,
     DNS_ADDRESS,
     SERVICE_CIDR,
     LabLayout,
@@ -38,12 +39,17 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSpec:
-    """One process to keep running. It starts once every path in `needs` exists."""
+    """One process to keep running. It starts once every path in `needs` exists.
+
+    `alone`: when it ends, what it started may live on (a containerd's shims hold the containers). Otherwise that is
+    ended with it, as systemd does, before it is started again.
+    """
 
     name: str
     argv: tuple[str, ...]
     rank: Rank
     needs: tuple[str, ...] = ()
+    alone: bool = False
 
     def pid_file(self, run_dir: Path) -> Path:
         return run_dir / f"{self.name}.pid"
@@ -93,12 +99,15 @@ def _registry(lab: LabLayout, name: str) -> ProcessSpec:
 
 
 def _orchestrator(lab: LabLayout) -> ProcessSpec:
-    argv = (
+    argv: tuple[str, ...] = (
         *python("orchestrator"),
         *("--state-dir", str(lab.state_dir)),
         *("--advertise-address", lab.host_address),
         *("--listen-address", lab.host_address),
     )
+    if lab.prefix != DEFAULT_PREFIX:
+        # The well-known loopback ports are the first lab's; another one takes what is free.
+        argv = (*argv, "--controllers-port", "0", "--scheduler-port", "0")
     return ProcessSpec(name="orchestrator", argv=argv, rank=Rank.CONTROL_PLANE)
 
 
@@ -109,6 +118,7 @@ def _containerd(node: NodeLayout) -> ProcessSpec:
         argv=inside(node, "containerd", "--config", config),
         rank=Rank.CONTAINERS,
         needs=(config,),
+        alone=True,
     )
 
 
@@ -119,6 +129,7 @@ def _dockerd(node: NodeLayout) -> ProcessSpec:
         argv=inside(node, "dockerd", "--config-file", config),
         rank=Rank.ENGINE,
         needs=(config, str(node.directory / "containerd.sock")),
+        alone=True,
     )
 
 

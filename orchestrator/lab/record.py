@@ -31,7 +31,6 @@ class Record:
 def save(state_dir: Path, record: Record) -> None:
     """Keep `record`; replaces an earlier one in one step."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    state_dir.chmod(0o755)
     partial = state_dir / f"{FILE}.partial"
     partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
     partial.replace(state_dir / FILE)

@@ -48,7 +48,7 @@ def write_specs(path: Path, specs: Sequence[ProcessSpec]) -> None:
 def read_specs(path: Path) -> tuple[ProcessSpec, ...]:
     """What `write_specs` wrote."""
     return tuple(
-        ProcessSpec(name=raw["name"], argv=tuple(raw["argv"]), rank=Rank(raw["rank"]), needs=tuple(raw["needs"]))
+        ProcessSpec(**raw | {"argv": tuple(raw["argv"]), "rank": Rank(raw["rank"]), "needs": tuple(raw["needs"])})
         for raw in json.loads(path.read_text())
     )
 
@@ -85,6 +85,8 @@ class Supervisor:
                 child = self._start(spec)
                 ended = f"ended with {await _wait_child(child)}"
             pid = None
+            if not spec.alone:
+                self._end_what_is_left_of(spec)
             lasted_s = self._clock.monotonic() - began
             failures = 0 if lasted_s >= STEADY_S else failures + 1
             # The first end, a kill for example, is answered at once.
@@ -105,6 +107,12 @@ class Supervisor:
             )
         logger.info("lab.process_started", process=spec.name, pid=child.pid)
         return child
+
+    def _end_what_is_left_of(self, spec: ProcessSpec) -> None:
+        left = [marked.pid for marked in observed.marked_processes(self._state_dir) if marked.name == spec.name]
+        if left:
+            logger.info("lab.rest_killed", process=spec.name, pids=left)
+            observed.send(left, signal.SIGKILL)
 
     async def _bound_logs(self) -> None:
         """Keep logs from filling the disk: past the limit, the last part is kept beside and the log starts over."""

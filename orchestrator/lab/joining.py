@@ -1,0 +1,85 @@
+"""Nodes joining the lab's cluster: by token, as any machine joins one."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from orchestrator.api.resources import SECRETS
+from orchestrator.lab.layout import LabLayout, NodeLayout
+from orchestrator.lab.network import CommandFailed
+from orchestrator.lab.processes import inside, python
+from orchestrator.machinery.certificates import spki_hash
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import timestamp
+
+TOKEN_S = 3600
+"""How long a lab's token is good for: nodes join within seconds."""
+JOIN_TIMEOUT_S = 60
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_token() -> str:
+    """A token in kubeadm's form."""
+    return ".".join("".join(secrets.choice(_ALPHABET) for _ in range(length)) for length in (6, 16))
+
+
+def token_secret(token: str, *, expires_at: float) -> dict[str, Any]:
+    """The Secret by which the API server knows the token."""
+    token_id, _, secret = token.partition(".")
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
+        "type": "bootstrap.kubernetes.io/token",
+        "stringData": {
+            "token-id": token_id,
+            "token-secret": secret,
+            "expiration": timestamp(expires_at),
+            "usage-bootstrap-authentication": "true",
+            "description": "nodes of the lab",
+        },
+    }
+
+
+async def make_token(client: Client, *, now: float) -> str:
+    """Create a token in the cluster and return it."""
+    token = new_token()
+    await client.create(SECRETS, token_secret(token, expires_at=now + TOKEN_S), "kube-system", into=bytes)
+    return token
+
+
+def has_joined(node: NodeLayout) -> bool:
+    """Whether the node has its identity already."""
+    return node.kubeconfig.exists() and node.proxy_kubeconfig.exists()
+
+
+def join(lab: LabLayout, node: NodeLayout, token: str) -> None:
+    """Run `wherry join` on the node; blocks until it is done. Raises `CommandFailed` with what it said."""
+    command = inside(
+        node,
+        *python("orchestrator.cli"),
+        "join",
+        *("--server", lab.server),
+        *("--token", token),
+        *("--ca-hash", spki_hash((lab.state_dir / "pki" / "ca.crt").read_bytes())),
+        *("--node-name", node.name),
+        *("--kubeconfig", str(node.kubeconfig)),
+    )
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_TIMEOUT_S, check=False, cwd="/")
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise CommandFailed(f"node '{node.name}' cannot join: {exc}") from exc
+    if done.returncode != 0:
+        raise CommandFailed(f"node '{node.name}' cannot join: {done.stderr.strip()[-256:]}")
+    _copy_private(lab.state_dir / "pki" / "proxy.kubeconfig", node.proxy_kubeconfig)
+
+
+def _copy_private(source: Path, target: Path) -> None:
+    partial = target.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.write_bytes(source.read_bytes())
+    partial.replace(target)
