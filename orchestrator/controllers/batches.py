@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from orchestrator.machinery.errors import ApiError, Unreachable
+from orchestrator.machinery.errors import ApiError, RetryLater, Unreachable
 
 #: Writes of one sync in flight at once.
 BATCH_MAX = 32
@@ -19,7 +19,7 @@ async def all_of(name: str, writes: Sequence[Awaitable[None]]) -> None:
     async def one(write: Awaitable[None]) -> None:
         try:
             await write
-        except (ApiError, Unreachable) as error:
+        except (ApiError, Unreachable, RetryLater) as error:
             errors.append(error)
 
     async with asyncio.TaskGroup() as group:

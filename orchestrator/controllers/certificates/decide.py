@@ -1,0 +1,170 @@
+"""What to do with a certificate signing request: approve, sign, refuse, delete, or leave it to people.
+
+Kubelet client certificates follow Kubernetes' approver. Kubelet serving certificates, which Kubernetes leaves to the
+administrator, are approved for names and addresses that are nobody else's: the CA is also the one by which clients
+know the API server, so a node must never get a certificate for the API server's names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.api.views.certificates import SigningRequest
+from orchestrator.controllers.moments import seconds_of
+
+CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
+SERVING_SIGNER = "kubernetes.io/kubelet-serving"
+NODE_PREFIX = "system:node:"
+NODES = "system:nodes"
+BOOTSTRAPPERS = "system:bootstrappers"
+
+_USAGES = {
+    CLIENT_SIGNER: frozenset({"digital signature", "client auth"}),
+    SERVING_SIGNER: frozenset({"digital signature", "server auth"}),
+}
+_OPTIONAL_USAGE = "key encipherment"  # RSA keys need it, ours do not
+_LIFETIME_MAX_S = 365 * 86_400
+_LIFETIME_MIN_S = 600
+# Kubernetes' cleaner: long enough to look at, short enough not to pile up.
+_KEPT_FINISHED_S = 3600.0
+_KEPT_PENDING_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is inside the request; `other_names` counts alternative names that are neither DNS names nor addresses."""
+
+    common_name: str
+    organizations: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+    other_names: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a serving certificate must not claim.
+
+    `addresses` maps every node's addresses to its name. `server_addresses` are the API server's; only the node named
+    `server_node`, which runs on the API server's own machine, may have them too.
+    """
+
+    service_cidr: str = "10.96.0.0/16"
+    server_addresses: frozenset[str] = frozenset()
+    server_node: str = ""
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Approve, with the message for the condition."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Issue the certificate."""
+
+    client: bool
+    server: bool
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Approved, but it cannot be signed: say so for good."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """It has been lying around for long enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing to do; look again after `again_s`, when its time to be deleted has come."""
+
+    why: str
+    again_s: float
+
+
+Decision = Approve | Sign | Fail | Delete | Leave
+
+
+def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, now: float) -> Decision:
+    """One step for one request. `asked` is None if the request cannot be read."""
+    age_s = now - seconds_of(request.metadata.creation_timestamp)
+    finished = bool(request.status.certificate) or request.has("Denied") or request.has("Failed")
+    kept_s = _KEPT_FINISHED_S if finished else _KEPT_PENDING_S
+    if age_s > kept_s:
+        return Delete()
+    if finished:
+        return Leave("finished", kept_s - age_s)
+    signer = request.spec.signer_name
+    if signer not in _USAGES:
+        return Leave("for another signer", kept_s - age_s)
+
+    refused = why_not(request, asked, cluster)
+    if request.has("Approved"):
+        # Somebody may have approved by hand what we would not: the signer keeps its own rules all the same.
+        if refused is not None:
+            return Fail(refused)
+        return Sign(client=signer == CLIENT_SIGNER, server=signer == SERVING_SIGNER, lifetime_s=_lifetime_s(request))
+    if refused is not None:
+        return Leave(refused, kept_s - age_s)
+    return Approve(
+        "Auto approving kubelet client certificate after SubjectAccessReview."
+        if signer == CLIENT_SIGNER
+        else "Auto approving kubelet serving certificate for the node's own names."
+    )
+
+
+def why_not(request: SigningRequest, asked: Asked | None, cluster: Cluster) -> str | None:
+    """The rule that the request breaks, or None."""
+    if asked is None:
+        return "the request cannot be read"
+    signer, spec = request.spec.signer_name, request.spec
+    if asked.organizations != (NODES,):
+        return f"organization must be exactly {NODES}"
+    node = asked.common_name.removeprefix(NODE_PREFIX)
+    if not asked.common_name.startswith(NODE_PREFIX) or not node:
+        return f"common name must start with {NODE_PREFIX}"
+    if frozenset(spec.usages) - {_OPTIONAL_USAGE} != _USAGES[signer]:
+        return f"usages must be {', '.join(sorted(_USAGES[signer]))}"
+    is_that_node = spec.username == asked.common_name and NODES in spec.groups
+    if signer == CLIENT_SIGNER:
+        if asked.dns_names or asked.ip_addresses or asked.other_names:
+            return "a client certificate has no alternative names"
+        if not is_that_node and BOOTSTRAPPERS not in spec.groups:
+            return f"{spec.username} is neither that node nor joining"
+        return None
+    if not is_that_node:
+        return f"{spec.username} is not that node"
+    return _why_not_serving(node, asked, cluster)
+
+
+def _why_not_serving(node: str, asked: Asked, cluster: Cluster) -> str | None:
+    if asked.other_names or not (asked.dns_names or asked.ip_addresses):
+        return "a serving certificate has DNS names or addresses, and nothing else"
+    for name in asked.dns_names:
+        if name != node or name in ("localhost", "kubernetes"):
+            return f"DNS name {name} is not the node's"
+    for text in asked.ip_addresses:
+        address = ipaddress.ip_address(text)
+        if address.is_loopback or address.is_unspecified or address in ipaddress.ip_network(cluster.service_cidr):
+            return f"address {text} is no node's address"
+        if text in cluster.server_addresses and node != cluster.server_node:
+            return f"address {text} is the API server's"
+        if cluster.addresses.get(text, node) != node:
+            return f"address {text} is that of node {cluster.addresses[text]}"
+    return None
+
+
+def _lifetime_s(request: SigningRequest) -> int:
+    wanted = request.spec.expiration_seconds
+    return _LIFETIME_MAX_S if wanted is None else min(max(wanted, _LIFETIME_MIN_S), _LIFETIME_MAX_S)

@@ -1,0 +1,1 @@
+"""Gives every node a pod range of its own."""

@@ -1,0 +1,1 @@
+"""Notices nodes that fall silent, marks them, and moves their pods away in time."""

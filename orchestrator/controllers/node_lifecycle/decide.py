@@ -1,0 +1,134 @@
+"""A node's health from what is heard of it: the conditions and taints it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from orchestrator.api.views.cluster import Node, Taint
+from orchestrator.api.views.meta import Condition
+from orchestrator.controllers.conditions import condition_of
+from orchestrator.controllers.moments import text_of
+
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+
+#: Condition type -> the taint it stands for while it is True.
+_PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+_REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+_OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`conditions` are those to write; `taints` the whole list to write, None if it is as it should be."""
+
+    conditions: tuple[Condition, ...] = ()
+    taints: tuple[Taint, ...] | None = None
+    is_unreachable: bool = False
+
+
+def decide(node: Node, *, silent: bool, disrupted: bool, now: float) -> Decision:
+    """What to write on a node.
+
+    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no node at all is ready; then the fault is
+    more likely ours than theirs, and nothing may be evicted.
+    """
+    changed = _unknown_conditions(node, now) if silent else ()
+    conditions = _merged(node.status.conditions, changed)
+    ready = condition_of(conditions, "Ready")
+    taints = _taints(node, conditions, ready, disrupted=disrupted, now=now)
+    return Decision(
+        conditions=changed,
+        taints=None if _same(taints, node.spec.taints) else taints,
+        is_unreachable=ready is not None and ready.status == "Unknown",
+    )
+
+
+def is_ready(node: Node) -> bool:
+    """Whether the node's Ready condition is True."""
+    ready = node.condition("Ready")
+    return ready is not None and ready.status == "True"
+
+
+def is_disrupted(nodes: Iterable[Node]) -> bool:
+    """Whether there are nodes and none of them is ready."""
+    seen = False
+    for node in nodes:
+        if is_ready(node):
+            return False
+        seen = True
+    return seen
+
+
+def _unknown_conditions(node: Node, now: float) -> tuple[Condition, ...]:
+    changed = []
+    for type_ in _REPORTED:
+        present = node.condition(type_)
+        if present is None:
+            changed.append(
+                Condition(
+                    type=type_,
+                    status="Unknown",
+                    reason="NodeStatusNeverUpdated",
+                    message="Kubelet never posted node status.",
+                    last_heartbeat_time=node.metadata.creation_timestamp or None,
+                    last_transition_time=text_of(now),
+                )
+            )
+        elif present.status != "Unknown":
+            changed.append(
+                msgspec.structs.replace(
+                    present,
+                    status="Unknown",
+                    reason="NodeStatusUnknown",
+                    message="Kubelet stopped posting node status.",
+                    last_transition_time=text_of(now),
+                )
+            )
+    return tuple(changed)
+
+
+def _merged(present: Sequence[Condition], changed: Sequence[Condition]) -> tuple[Condition, ...]:
+    types = {condition.type for condition in changed}
+    return (*(condition for condition in present if condition.type not in types), *changed)
+
+
+def _taints(
+    node: Node, conditions: Sequence[Condition], ready: Condition | None, *, disrupted: bool, now: float
+) -> tuple[Taint, ...]:
+    wanted: list[tuple[str, str]] = []
+    if ready is None:
+        # Not heard of yet: it keeps the taint that admission gave it.
+        wanted += [(taint.key, taint.effect) for taint in node.spec.taints if taint.key in (NOT_READY, UNREACHABLE)]
+    elif ready.status != "True":
+        key = NOT_READY if ready.status == "False" else UNREACHABLE
+        wanted.append((key, "NoSchedule"))
+        if not disrupted:
+            wanted.append((key, "NoExecute"))
+    for type_, key in _PRESSURES.items():
+        condition = condition_of(conditions, type_)
+        if condition is not None and condition.status == "True":
+            wanted.append((key, "NoSchedule"))
+    if node.spec.unschedulable:
+        wanted.append((UNSCHEDULABLE, "NoSchedule"))
+
+    kept = [taint for taint in node.spec.taints if taint.key not in _OURS or (taint.key, taint.effect) in wanted]
+    present = {(taint.key, taint.effect) for taint in kept}
+    # timeAdded is what tolerationSeconds count from, so a taint that is there already is left as it is.
+    added = [
+        Taint(key=key, effect=effect, time_added=text_of(now)) for key, effect in wanted if (key, effect) not in present
+    ]
+    return (*kept, *added)
+
+
+def _same(one: Sequence[Taint], other: Sequence[Taint]) -> bool:
+    return {(taint.key, taint.effect) for taint in one} == {(taint.key, taint.effect) for taint in other}

@@ -1,0 +1,249 @@
+"""Carries out node health and eviction: listens for heartbeats, writes conditions and taints, deletes pods in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from orchestrator.api.resources import NODES, PODS
+from orchestrator.api.views.cluster import Node, Taint
+from orchestrator.api.views.meta import Condition, LeaseView, MetaView
+from orchestrator.api.views.workloads import Pod
+from orchestrator.controllers.context import Context
+from orchestrator.controllers.moments import text_of
+from orchestrator.controllers.node_lifecycle.decide import decide, is_disrupted, is_ready
+from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
+from orchestrator.controllers.own_writes import OwnWrites
+from orchestrator.machinery.client import STRATEGIC_PATCH
+from orchestrator.machinery.errors import Conflict, NotFound
+from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.queue import WorkQueue
+from orchestrator.machinery.worker import work
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The newest sign of life of a node, and when (monotonic) we first saw it."""
+
+    renewed: str | None
+    posted: str | None
+    at_s: float
+
+
+class NodeLifecycleController:
+    """Writes what is known of nodes' health: conditions, taints, and the readiness of pods nobody can reach.
+
+    A node is silent when *we* have seen no new heartbeat for the grace period: clocks of machines are not compared.
+    """
+
+    name = "node-lifecycle"
+
+    def __init__(self, context: Context) -> None:
+        self._client, self._clock, self._config = context.client, context.clock, context.config
+        self._recorder = context.recorder("node-controller")
+        self._informers = context.informers
+        self._nodes, self._leases = context.informers.nodes, context.informers.node_leases
+        self._pods = context.informers.pods
+        self._queue = WorkQueue()
+        self._own = OwnWrites()
+        self._heard: dict[str, _Heard] = {}
+        self._nodes.subscribe(self._node_changed)
+        self._leases.subscribe(self._lease_changed)
+        self._pods.subscribe(self._pod_changed)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        await self._informers.wait_synced()
+        await work(self.name, self._queue, self.sync, clock=self._clock, concurrency=4)
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            assert old is not None
+            self._heard.pop(old.metadata.name, None)
+        else:
+            self._listen(new.metadata.name)
+            self._queue.add(new.metadata.name)
+        before, after = old is not None and is_ready(old), new is not None and is_ready(new)
+        if before != after:
+            # Whether anybody is ready at all decides on every other node's taints.
+            for node in self._nodes.values():
+                if not is_ready(node):
+                    self._queue.add(node.metadata.name)
+
+    def _lease_changed(self, old: LeaseView | None, new: LeaseView | None) -> None:
+        if new is not None and self._nodes.get(new.metadata.name) is not None:
+            self._listen(new.metadata.name)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is None or not new.spec.node_name or not new.is_ready or (old is not None and old.is_ready):
+            return
+        node = self._nodes.get(new.spec.node_name)
+        if node is not None and not is_ready(node):
+            self._queue.add(new.spec.node_name)
+
+    def _listen(self, name: str) -> None:
+        node, lease = self._nodes.get(name), self._leases.get(f"kube-node-lease/{name}")
+        ready = node.condition("Ready") if node is not None else None
+        renewed = lease.spec.renew_time if lease is not None else None
+        posted = ready.last_heartbeat_time if ready is not None else None
+        heard = self._heard.get(name)
+        if heard is None or (heard.renewed, heard.posted) != (renewed, posted):
+            self._heard[name] = _Heard(renewed, posted, self._clock.monotonic())
+
+    async def sync(self, key: str) -> None:
+        """Judge one node."""
+        node = self._nodes.get(key)
+        if node is None:
+            self._own.forget(key)
+            return
+        self._own.require_seen(key)
+        self._listen(key)
+        left_s = self._heard[key].at_s + self._config.node_monitor_grace_s - self._clock.monotonic()
+        now = self._clock.now()
+        decision = decide(node, silent=left_s <= 0, disrupted=is_disrupted(self._nodes.values()), now=now)
+        if decision.conditions:
+            await self._write_conditions(node, decision.conditions)
+        if decision.taints is not None:
+            await self._write_taints(node, decision.taints)
+        if decision.is_unreachable:
+            await self._mark_pods_not_ready(node, now)
+        self._queue.add_after(key, left_s if left_s > 0 else self._config.node_monitor_grace_s)
+
+    async def _write_conditions(self, node: Node, conditions: tuple[Condition, ...]) -> None:
+        name = node.metadata.name
+        logger.warning("node.silent", node=name, why=conditions[0].message)
+        patch = {"metadata": {"uid": node.metadata.uid}, "status": {"conditions": conditions}}
+        written = await self._client.patch(
+            NODES, name, patch, into=MetaView, subresource="status", patch_type=STRATEGIC_PATCH
+        )
+        self._own.wrote(name, self._nodes, written.metadata)
+        self._recorder.normal(NODES, node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+
+    async def _write_taints(self, node: Node, taints: tuple[Taint, ...]) -> None:
+        name = node.metadata.name
+        logger.info("node.taints", node=name, taints=[f"{taint.key}:{taint.effect}" for taint in taints])
+        # The list is replaced as a whole, so nobody else's change since may be lost: read it again just before.
+        live = await self._client.get(NODES, name, into=Node)
+        if live.metadata.uid != node.metadata.uid or live.spec.taints != node.spec.taints:
+            raise Conflict(f"taints of node '{name}' have changed")
+        meta = {"uid": node.metadata.uid, "resourceVersion": live.metadata.resource_version}
+        body = [_taint_body(taint) for taint in taints]
+        patch = {"metadata": meta, "spec": {"taints": body}}
+        written = await self._client.patch(NODES, name, patch, into=MetaView)
+        self._own.wrote(name, self._nodes, written.metadata)
+
+    async def _mark_pods_not_ready(self, node: Node, now: float) -> None:
+        """Services must stop using pods that nobody can reach; the node reports them again when it is back."""
+        for pod in self._pods.by_index("node", node.metadata.name):
+            ready = pod.condition("Ready")
+            if ready is None or ready.status != "True":
+                continue
+            meta = pod.metadata
+            condition = msgspec.structs.replace(ready, status="False", last_transition_time=text_of(now))
+            patch = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
+            try:
+                written = await self._client.patch(
+                    PODS,
+                    meta.name,
+                    patch,
+                    meta.namespace,
+                    into=MetaView,
+                    subresource="status",
+                    patch_type=STRATEGIC_PATCH,
+                )
+            except (NotFound, Conflict):
+                continue
+            self._own.wrote(node.metadata.name, self._pods, written.metadata)
+            self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
+
+
+class TaintEvictionController:
+    """Deletes the pods that do not tolerate their node's NoExecute taints, each at its time."""
+
+    name = "taint-eviction"
+
+    def __init__(self, context: Context) -> None:
+        self._client, self._clock = context.client, context.clock
+        self._recorder = context.recorder("taint-eviction-controller")
+        self._informers = context.informers
+        self._nodes, self._pods = context.informers.nodes, context.informers.pods
+        self._queue = WorkQueue()
+        self._own = OwnWrites()
+        self._nodes.subscribe(self._node_changed)
+        self._pods.subscribe(self._pod_changed)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        await self._informers.wait_synced()
+        await work(self.name, self._queue, self.sync, clock=self._clock, concurrency=4)
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is not None and (old is None or old.spec.taints != new.spec.taints) and _evicts(new):
+            self._queue.add(new.metadata.name)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is None or not new.spec.node_name:
+            return
+        if old is None or old.spec.node_name != new.spec.node_name:
+            node = self._nodes.get(new.spec.node_name)
+            if node is not None and _evicts(node):
+                self._queue.add(new.spec.node_name)
+
+    async def sync(self, key: str) -> None:
+        """Delete the pods of one node whose time has come, and come back for the next."""
+        node = self._nodes.get(key)
+        if node is None:
+            self._own.forget(key)
+            return
+        self._own.require_seen(key)
+        if not _evicts(node):
+            return
+        next_s = NEVER
+        for pod in self._pods.by_index("node", key):
+            if pod.is_terminating:
+                continue
+            left_s = evict_at(pod.spec.tolerations, node.spec.taints) - self._clock.now()
+            if left_s <= 0:
+                await self._evict(node, pod)
+            else:
+                next_s = min(next_s, left_s)
+        if next_s != NEVER:
+            self._queue.add_after(key, next_s)
+
+    async def _evict(self, node: Node, pod: Pod) -> None:
+        meta = pod.metadata
+        logger.info("pod.evict", pod=meta.key, node=node.metadata.name)
+        now = text_of(self._clock.now())
+        condition = Condition(
+            type="DisruptionTarget",
+            status="True",
+            reason="DeletionByTaintManager",
+            message="Taint manager: deleting due to NoExecute taint",
+            last_transition_time=now,
+        )
+        patch = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
+        try:
+            await self._client.patch(
+                PODS, meta.name, patch, meta.namespace, into=MetaView, subresource="status", patch_type=STRATEGIC_PATCH
+            )
+            await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
+        except (NotFound, Conflict):
+            return  # gone, or a namesake took its place
+        self._own.deleted(node.metadata.name, self._pods, meta)
+        self._recorder.normal(PODS, pod, "TaintManagerEviction", f"Marking for deletion Pod {meta.key}")
+
+
+def _evicts(node: Node) -> bool:
+    return any(taint.effect == "NoExecute" for taint in node.spec.taints)
+
+
+def _taint_body(taint: Taint) -> dict[str, str]:
+    body = {"key": taint.key, "effect": taint.effect}
+    if taint.value:
+        body["value"] = taint.value
+    if taint.time_added is not None:
+        body["timeAdded"] = taint.time_added
+    return body

@@ -1,0 +1,1 @@
+"""The cluster's CA, as a ConfigMap in every namespace."""

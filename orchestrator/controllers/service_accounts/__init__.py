@@ -1,0 +1,1 @@
+"""Sees that every namespace has its `default` service account."""
