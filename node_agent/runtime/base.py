@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -261,7 +261,7 @@ class ContainerRuntime(Protocol):
         """Remove it, killing it if it runs; success if it is gone."""
         ...
 
-    def events(self) -> AsyncIterator[ContainerEvent]:
+    def events(self) -> AsyncGenerator[ContainerEvent, None]:
         """What happens to this agent's containers from now on; ends with RuntimeUnreachable. The first item says
         that the stream is up and has an empty id."""
         ...
@@ -295,7 +295,7 @@ class ContainerRuntime(Protocol):
         """Remove a network; success if it is gone. Raises RuntimeRefused while it is used."""
         ...
 
-    def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """The container's output, both streams in order; with `follow` until it ends."""
         ...
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import docker
@@ -177,21 +177,22 @@ class DockerRuntime:
 
         await self._call(remove)
 
-    async def events(self) -> AsyncIterator[ContainerEvent]:
+    async def events(self) -> AsyncGenerator[ContainerEvent, None]:
         """What happens to this owner's containers from now on."""
         filters = {"type": "container", "label": f"{OWNER_LABEL}={self._owner}", "event": list(_EVENTS)}
         stream = await self._call(lambda engine: engine.events(decode=True, filters=filters))
         yield ContainerEvent(id="", at=self._clock.now())
-        async for event in self._iterate(stream):
-            yield ContainerEvent(
-                id=event["Actor"]["ID"],
-                at=event.get("timeNano", 0) / 1e9,
-                removed=event.get("Action") == "destroy",
-                labels=event["Actor"].get("Attributes") or {},
-            )
+        async with aclosing(self._iterate(stream)) as events:
+            async for event in events:
+                yield ContainerEvent(
+                    id=event["Actor"]["ID"],
+                    at=event.get("timeNano", 0) / 1e9,
+                    removed=event.get("Action") == "destroy",
+                    labels=event["Actor"].get("Attributes") or {},
+                )
         raise RuntimeUnreachable("the event stream ended")
 
-    async def _iterate(self, stream: Any) -> AsyncIterator[Any]:
+    async def _iterate(self, stream: Any) -> AsyncGenerator[Any, None]:
         """The items of an SDK stream, read by a thread of the streams' pool."""
         bridge: ThreadStream[Any] = ThreadStream(asyncio.get_running_loop())
 
@@ -299,7 +300,7 @@ class DockerRuntime:
 
     # --- streams and processes ---
 
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """The container's output; with `follow` until it ends."""
         stream = await self._call(
             lambda engine: engine.logs(
@@ -311,8 +312,9 @@ class DockerRuntime:
                 since=options.since or None,
             )
         )
-        async for piece in self._iterate(stream):
-            yield piece
+        async with aclosing(self._iterate(stream)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def execute(
         self, container_id: str, command: Sequence[str], *, stdin: bool = False, tty: bool = False
