@@ -39,8 +39,8 @@ class Decision:
 def decide(node: Node, *, silent: bool, disrupted: bool, now: float) -> Decision:
     """What to write on a node.
 
-    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no node at all is ready; then the fault is
-    more likely ours than theirs, and nothing may be evicted.
+    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no node at all is ready; then the fault
+    is more likely ours than theirs, and nothing may be evicted.
     """
     changed = _unknown_conditions(node, now) if silent else ()
     conditions = _merged(node.status.conditions, changed)
