@@ -48,7 +48,7 @@ class Supervisor:
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit code. Raises `BadConfig` if another supervisor is running."""
         self._config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with _claimed(self._config.run_dir / "orchestrator.pid"):
+        with _claimed(self._config.run_dir):
             # Signals are taken one at a time from the queue; nothing interrupts the code in between.
             signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
             try:
@@ -135,19 +135,17 @@ class Supervisor:
 
 
 @contextmanager
-def _claimed(path: Path) -> Iterator[None]:
-    """Hold the pid file locked, so that there is one supervisor per state directory."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+def _claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a lock, so that there is one supervisor per state directory, and say in the pid file who that is."""
+    pid_file = run_dir / "orchestrator.pid"
+    with (run_dir / "orchestrator.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise BadConfig(f"cannot use state_dir '{run_dir.parent}': a control plane runs on it already") from exc
+        pid_file.write_text(f"{os.getpid()}\n")
         yield
-        path.unlink(missing_ok=True)
-    except BlockingIOError as exc:
-        raise BadConfig(f"cannot use state_dir '{path.parent.parent}': a control plane runs on it already") from exc
-    finally:
-        os.close(descriptor)
+        pid_file.unlink(missing_ok=True)
 
 
 def main() -> None:
