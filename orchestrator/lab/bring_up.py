@@ -15,7 +15,14 @@ from orchestrator.lab import network, observed, record, registry, standins
 from orchestrator.lab.engine import Engine
 from orchestrator.lab.images import load_standins
 from orchestrator.lab.layout import LabLayout, free_subnet
-from orchestrator.lab.processes import SUPERVISOR, ProcessSpec, containerd_config, dockerd_config, processes_of
+from orchestrator.lab.processes import (
+    SUPERVISOR,
+    ProcessSpec,
+    containerd_config,
+    dockerd_config,
+    orchestrator_config,
+    processes_of,
+)
 from orchestrator.lab.progress import Progress
 from orchestrator.lab.record import Record
 from orchestrator.lab.supervisor import launch, read_specs
@@ -120,6 +127,7 @@ def _write_configurations(lab: LabLayout, kept: Record) -> None:
     if kept.hub:
         config = registry.registry_config(address=lab.hub_mirror, directory=own / "hub", remote=registry.HUB)
         _write(own / "hub-mirror.yaml", config)
+    _write(lab.state_dir / "orchestrator.yaml", orchestrator_config(lab))
     for node in lab.nodes:
         node.directory.mkdir(parents=True, exist_ok=True)
         _write(node.directory / "containerd.toml", containerd_config(node))
@@ -140,6 +148,7 @@ def _launch(lab: LabLayout, specs: tuple[ProcessSpec, ...]) -> None:
         if read_specs(lab.run_dir / "processes.json") == specs:
             return
         os.kill(running, signal.SIGTERM)
+        observed.wait_gone(running, PROCESS_S)
     launch(lab.state_dir, specs)
 
 

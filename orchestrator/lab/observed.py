@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -132,6 +133,18 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 def alive(pids: Sequence[int]) -> tuple[int, ...]:
     """Those of `pids` that still live."""
     return tuple(pid for pid in pids if is_alive(pid))
+
+
+def wait_gone(pid: int, limit_s: float) -> bool:
+    """Wait until the process has ended, blocking; whether it has within the limit."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], limit_s)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _pids() -> tuple[int, ...]:

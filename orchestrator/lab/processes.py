@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from orchestrator.lab.layout import (
     CLUSTER_DOMAIN,
     DEFAULT_PREFIX,
     DNS_ADDRESS,
+    POD_CIDR,
     SERVICE_CIDR,
     LabLayout,
     NodeLayout,
@@ -99,16 +101,9 @@ def _registry(lab: LabLayout, name: str) -> ProcessSpec:
 
 
 def _orchestrator(lab: LabLayout) -> ProcessSpec:
-    argv: tuple[str, ...] = (
-        *python("orchestrator"),
-        *("--state-dir", str(lab.state_dir)),
-        *("--advertise-address", lab.host_address),
-        *("--listen-address", lab.host_address),
-    )
-    if lab.prefix != DEFAULT_PREFIX:
-        # The well-known loopback ports are the first lab's; another one takes what is free.
-        argv = (*argv, "--controllers-port", "0", "--scheduler-port", "0")
-    return ProcessSpec(name="orchestrator", argv=argv, rank=Rank.CONTROL_PLANE)
+    config = str(lab.state_dir / "orchestrator.yaml")
+    argv = (*python("orchestrator"), "--config", config)
+    return ProcessSpec(name="orchestrator", argv=argv, rank=Rank.CONTROL_PLANE, needs=(config,))
 
 
 def _containerd(node: NodeLayout) -> ProcessSpec:
@@ -166,6 +161,24 @@ def _netproxy(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
         *("--state-dir", str(node.directory / "netproxy")),
     )
     return ProcessSpec(name=f"{node.name}-netproxy", argv=argv, rank=Rank.DAEMON, needs=(str(node.proxy_kubeconfig),))
+
+
+def orchestrator_config(lab: LabLayout) -> str:
+    """The control plane's configuration file."""
+    settings: dict[str, object] = {
+        "state_dir": str(lab.state_dir),
+        "advertise_address": lab.host_address,
+        # In a lab only its network reaches the API server; a machine that is a node itself serves its pods too.
+        "listen_address": "0.0.0.0" if lab.single else lab.host_address,
+        "cluster_cidr": POD_CIDR,
+        "service_cidr": SERVICE_CIDR,
+        "dns_address": DNS_ADDRESS,
+        "cluster_domain": CLUSTER_DOMAIN,
+    }
+    if lab.prefix != DEFAULT_PREFIX:
+        # The well-known loopback ports are the first lab's; another one takes what is free.
+        settings |= {"controllers_port": 0, "scheduler_port": 0}
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
 
 
 def containerd_config(node: NodeLayout) -> str:

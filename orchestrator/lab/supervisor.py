@@ -12,9 +12,8 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -83,7 +82,8 @@ class Supervisor:
                 await _wait_for_paths(spec.needs)
                 began = self._clock.monotonic()
                 child = self._start(spec)
-                ended = f"ended with {await _wait_child(child)}"
+                await _wait_ended(child)
+                ended = f"ended with {_status_of(child)}"
             pid = None
             if not spec.alone:
                 self._end_what_is_left_of(spec)
@@ -94,19 +94,12 @@ class Supervisor:
             logger.warning("lab.process_ended", process=spec.name, why=ended, lasted_s=lasted_s, delay_s=delay_s)
             await asyncio.sleep(delay_s)
 
-    def _start(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
-        with (self._log_dir / f"{spec.name}.log").open("ab") as log:
-            child = subprocess.Popen(
-                ("/bin/sh", "-c", _NAMED_START, str(spec.pid_file(self._run_dir)), *spec.argv),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=environment(os.environ, state_dir=self._state_dir, name=spec.name),
-                start_new_session=True,
-            )
-        logger.info("lab.process_started", process=spec.name, pid=child.pid)
-        return child
+    def _start(self, spec: ProcessSpec) -> int:
+        command = ("/bin/sh", "-c", _NAMED_START, str(spec.pid_file(self._run_dir)), *spec.argv)
+        variables = environment(os.environ, state_dir=self._state_dir, name=spec.name)
+        pid = _spawn(command, variables, self._log_dir / f"{spec.name}.log")
+        logger.info("lab.process_started", process=spec.name, pid=pid)
+        return pid
 
     def _end_what_is_left_of(self, spec: ProcessSpec) -> None:
         left = [marked.pid for marked in observed.marked_processes(self._state_dir) if marked.name == spec.name]
@@ -137,9 +130,20 @@ async def _wait_for_paths(paths: Sequence[str]) -> None:
         await asyncio.sleep(NEEDS_POLL_S)
 
 
-async def _wait_child(child: subprocess.Popen[bytes]) -> int:
-    await _wait_ended(child.pid)
-    return child.wait()  # returns at once: it has ended
+def _spawn(command: tuple[str, ...], variables: Mapping[str, str], log: Path) -> int:
+    """Start a process in a session of its own, its output going to the end of `log`."""
+    appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, variables, file_actions=actions, setsid=True)
+
+
+def _status_of(child: int) -> int:
+    """The exit status of a child that has ended: so this returns at once, and leaves no zombie."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 async def _wait_ended(pid: int) -> None:
@@ -163,18 +167,11 @@ def launch(state_dir: Path, specs: Sequence[ProcessSpec]) -> int:
     for directory in ("run", "log"):
         (state_dir / directory).mkdir(parents=True, exist_ok=True)
     write_specs(state_dir / "run" / "processes.json", specs)
-    with (state_dir / "log" / f"{SUPERVISOR}.log").open("ab") as log:
-        child = subprocess.Popen(
-            (sys.executable, "-m", "orchestrator.lab.supervisor", "--state-dir", str(state_dir)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=environment(os.environ, state_dir=state_dir, name=SUPERVISOR),
-            start_new_session=True,
-        )
-    (state_dir / "run" / f"{SUPERVISOR}.pid").write_text(f"{child.pid}\n")
-    return child.pid
+    command = (sys.executable, "-m", "orchestrator.lab.supervisor", "--state-dir", str(state_dir))
+    variables = environment(os.environ, state_dir=state_dir, name=SUPERVISOR)
+    pid = _spawn(command, variables, state_dir / "log" / f"{SUPERVISOR}.log")
+    (state_dir / "run" / f"{SUPERVISOR}.pid").write_text(f"{pid}\n")
+    return pid
 
 
 async def _supervise(state_dir: Path, specs: Sequence[ProcessSpec]) -> None:
@@ -200,6 +197,7 @@ def main() -> None:
         except BlockingIOError:
             logger.warning("lab.supervisor_ended", why="another one runs")
             return
+        os.chdir("/")  # the directory it was started from is nobody's to hold
         asyncio.run(_supervise(state_dir, read_specs(state_dir / "run" / "processes.json")))
 
 
