@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,6 +20,8 @@ Score = npt.NDArray[np.float64]
 K = TypeVar("K")
 
 _FIRST_ROWS = 16
+# Owners whose pods are being placed at the same time; 40 kB each with 5,000 nodes.
+_DENSE_OWNERS_MAX = 64
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -45,8 +48,10 @@ class NodeTable:
         self.unschedulable: Mask = np.zeros(0, dtype=np.bool_)
         self.allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
         self.used: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
-        self.scored_cpu: Amounts = np.zeros(0, dtype=np.int64)
-        self.scored_memory: Amounts = np.zeros(0, dtype=np.int64)
+        self.scored_cpu: Score = np.zeros(0)
+        self.scored_memory: Score = np.zeros(0)
+        self.inverse_cpu: Score = np.zeros(0)
+        self.inverse_memory: Score = np.zeros(0)
         self.zone: Amounts = np.zeros(0, dtype=np.int64)
         self.fixed_generation = 0
         self._row_of: dict[str, int] = {}
@@ -55,7 +60,7 @@ class NodeTable:
         self._placed: dict[str, _Placed] = {}
         # Pods whose node is not in the table (not seen yet, or deleted): they count as soon as it appears.
         self._homeless: dict[str, dict[str, PodRequest]] = {}
-        self._owners: dict[str, dict[int, int]] = {}
+        self._owners = OwnerCounts()
         self._ports: dict[HostPort, dict[int, int]] = {}
 
     @property
@@ -150,9 +155,14 @@ class NodeTable:
         """Every host port in use, with its rows."""
         return self._ports
 
-    def pods_of_owner(self, owner: str) -> Mapping[int, int]:
-        """How many pods of one owner run on each row (rows without any are absent)."""
-        return self._owners.get(owner, {})
+    @property
+    def zone_count(self) -> int:
+        """How many zone numbers are in use; number 0 is "no zone"."""
+        return len(self._zones)
+
+    def pods_of_owner(self, owner: str) -> Score | None:
+        """How many pods of one owner run on each row; None if there are none. Do not write to it."""
+        return self._owners.by_row(owner, self.rows)
 
     def _take_row(self, name: str) -> int:
         if not self._free_rows:
@@ -172,7 +182,15 @@ class NodeTable:
         for table in (self.allocatable, self.used):
             for resource in table:
                 table[resource] = longer(table[resource])  # type: ignore[assignment]
-        for field in ("present", "unschedulable", "scored_cpu", "scored_memory", "zone"):
+        for field in (
+            "present",
+            "unschedulable",
+            "scored_cpu",
+            "scored_memory",
+            "inverse_cpu",
+            "inverse_memory",
+            "zone",
+        ):
             setattr(self, field, longer(getattr(self, field)))
         self.nodes += [None] * (new - old)
         self.names += [""] * (new - old)
@@ -188,6 +206,8 @@ class NodeTable:
             if column[row] != value:
                 column[row] = value
                 changed = True
+        self.inverse_cpu[row] = 1.0 / max(wanted.get(CPU, 0), 1)
+        self.inverse_memory[row] = 1.0 / max(wanted.get(MEMORY, 0), 1)
         return changed
 
     def _column(self, resource: str) -> None:
@@ -210,9 +230,39 @@ class NodeTable:
         self.scored_cpu[row] += sign * request.scored_cpu_milli
         self.scored_memory[row] += sign * request.scored_memory_bytes
         if request.owner:
-            _bump(self._owners, request.owner, row, sign)
+            self._owners.bump(request.owner, row, sign)
         for port in request.host_ports:
             _bump(self._ports, port, row, sign)
+
+
+class OwnerCounts:
+    """Pods by owner and row: sparse for all owners, and dense for those that are being placed."""
+
+    def __init__(self) -> None:
+        self._sparse: dict[str, dict[int, int]] = {}
+        self._dense: OrderedDict[str, Score] = OrderedDict()
+
+    def bump(self, owner: str, row: int, sign: int) -> None:
+        """Count one pod more, or one less."""
+        _bump(self._sparse, owner, row, sign)
+        dense = self._dense.get(owner)
+        if dense is not None and row < dense.size:
+            dense[row] += sign
+            if owner not in self._sparse:
+                del self._dense[owner]
+
+    def by_row(self, owner: str, rows: int) -> Score | None:
+        """The counts as an array of length `rows`; None if the owner has no pods."""
+        sparse = self._sparse.get(owner)
+        if sparse is None:
+            return None
+        dense = self._dense.get(owner)
+        if dense is None or dense.size != rows:
+            dense = self._dense[owner] = np.zeros(rows)
+            dense[list(sparse)] = list(sparse.values())
+            if len(self._dense) > _DENSE_OWNERS_MAX:
+                self._dense.popitem(last=False)
+        return dense
 
 
 def _bump(counts: dict[K, dict[int, int]], key: K, row: int, sign: int) -> None:

@@ -14,15 +14,14 @@ class Spread:
     name = "Spread"
 
     def score(self, pod: PodRequest, nodes: NodeTable) -> Score:
-        by_row = nodes.pods_of_owner(pod.owner) if pod.owner else {}
-        if not by_row:
+        on_node = nodes.pods_of_owner(pod.owner) if pod.owner else None
+        if on_node is None:
             return np.ones(nodes.rows)
-        on_node: Score = np.zeros(nodes.rows)
-        rows = np.fromiter(by_row.keys(), dtype=np.int64, count=len(by_row))
-        on_node[rows] = np.fromiter(by_row.values(), dtype=np.int64, count=len(by_row))
-        by_zone: Score = np.bincount(nodes.zone, weights=on_node).astype(np.float64)
-        in_zone: Score = by_zone[nodes.zone]
-        # Nodes without a zone label share zone 0: they do not count as one place.
-        in_zone[nodes.zone == 0] = on_node[nodes.zone == 0]
-        score: Score = 1.0 - (on_node / on_node.max() + in_zone / max(in_zone.max(), 1.0)) / 2
+        score: Score = on_node * (-0.5 / on_node.max())
+        if nodes.zone_count > 1:
+            by_zone = np.bincount(nodes.zone, weights=on_node, minlength=nodes.zone_count)
+            # Nodes without a zone label share number 0, and are no place together: for them it says nothing.
+            by_zone[0] = 0.0
+            score -= (by_zone * (0.5 / max(by_zone.max(), 1.0)))[nodes.zone]
+        score += 1.0
         return score
