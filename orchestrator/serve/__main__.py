@@ -1,0 +1,41 @@
+"""Runs one of the control plane's processes: reads the settings, sets up logging, and hands over."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from orchestrator.config import BadConfig, load
+from orchestrator.machinery import log
+from orchestrator.machinery.clock import SystemClock
+from orchestrator.machinery.tasks import run_until_signalled
+from orchestrator.serve.process import die_with_parent
+from orchestrator.supervisor import EXIT_CONFIG
+
+# Imported by name when chosen: no process carries another's modules in its memory.
+_MODULES = {
+    "api-server": "orchestrator.serve.api_server",
+    "controllers": "orchestrator.serve.controllers",
+    "scheduler": "orchestrator.serve.scheduler",
+}
+
+
+def main() -> None:
+    """Run until SIGTERM. Exits with `EXIT_CONFIG` where starting again would not help."""
+    process = sys.argv[1] if len(sys.argv) > 1 else ""
+    if process not in _MODULES:
+        sys.exit(f"usage: python -m orchestrator.serve {{{'|'.join(_MODULES)}}} [settings]")
+    die_with_parent()
+    try:
+        config = load(sys.argv[2:], os.environ, program=f"orchestrator.serve {process}")
+        log.configure(level=config.log_level)
+        module = importlib.import_module(_MODULES[process])
+        run_until_signalled(lambda: module.run(config, SystemClock()))
+    except BadConfig as exc:
+        sys.stderr.write(f"{process}: {exc}\n")
+        sys.exit(EXIT_CONFIG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The controllers process."""
+
+from __future__ import annotations
+
+import socket
+
+from orchestrator import pki
+from orchestrator.config import Config
+from orchestrator.controllers import registry
+from orchestrator.controllers.certificates.shell import CertificatesController, CertificateSettings
+from orchestrator.controllers.context import ControllersConfig
+from orchestrator.controllers.root_ca.shell import RootCaController
+from orchestrator.machinery.certificates import Authority, Issued
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.leader import LeaderElection
+from orchestrator.machinery.metrics import serve_health
+from orchestrator.machinery.tasks import settle_memory
+from orchestrator.serve.process import wait_for_server, with_advertise_address
+
+# The controllers that need the CA's files, which only a composition root reads. They come first: the informers are
+# shared, and the garbage collector takes each with the view that it has by then.
+_WITH_KEYS = (
+    registry.Registered(CertificatesController.name, ("certificatesigningrequests",), CertificatesController),
+    registry.Registered(RootCaController.name, ("namespaces", "configmaps"), RootCaController),
+)
+
+
+async def run(config: Config, clock: Clock) -> None:
+    """Run all controllers while holding the lease, for ever; ends with the exception that ended it."""
+    client_config = await wait_for_server(config.kubeconfig_of("controllers"))
+    settings = controllers_config(with_advertise_address(config))
+    async with (
+        serve_health("127.0.0.1", config.controllers_port),
+        Client(client_config, user_agent="wherry-controllers") as client,
+    ):
+        election = LeaderElection(client, clock, name=registry.LEASE, identity=settings.identity)
+        settle_memory()
+        await election.run(lambda: registry.run_all(client, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS)))
+
+
+def controllers_config(config: Config) -> ControllersConfig:
+    """The controllers' settings from the control plane's, with what the CA's files hold."""
+    where = pki.paths(config)
+    ca = where.ca_cert.read_bytes()
+    certificates = CertificateSettings(
+        authority=Authority(Issued(ca, where.ca_key.read_bytes())),
+        service_cidr=config.service_cidr,
+        server_addresses=frozenset({config.advertise_address, config.listen_address}),
+        server_node=socket.gethostname().split(".")[0].lower(),
+    )
+    return ControllersConfig(
+        identity=socket.gethostname(),
+        cluster_cidr=config.cluster_cidr,
+        node_monitor_grace_s=config.node_monitor_grace_s,
+        settings={CertificatesController.name: certificates, RootCaController.name: ca.decode()},
+    )

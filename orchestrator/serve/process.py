@@ -1,0 +1,80 @@
+"""What the control plane's processes have in common when they start."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.config import BadConfig, Config
+from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig
+
+_PR_SET_PDEATHSIG = 1
+_LOOK_EVERY_S = 0.05
+# A killed predecessor needs a moment to be gone; one that is still there after this will not go by itself.
+_LOCK_TIMEOUT_S = 20.0
+
+
+def die_with_parent() -> None:
+    """Have SIGTERM sent to us when the supervisor ends, however it ends: its successor starts its own processes."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)  # it ended before we asked
+
+
+def with_advertise_address(config: Config) -> Config:
+    """The config with an empty `advertise_address` filled in: the address from which this machine reaches others."""
+    if config.advertise_address:
+        return config
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            # Nothing is sent: connecting a datagram socket only looks up the route. The address is TEST-NET-1.
+            sock.connect(("192.0.2.1", 9))
+            address = str(sock.getsockname()[0])
+        except OSError:
+            address = "127.0.0.1"
+    return replace(config, advertise_address=address)
+
+
+@asynccontextmanager
+async def exclusive(path: Path) -> AsyncIterator[None]:
+    """Hold a lock file, after waiting for a predecessor that is on its way out. Raises `BadConfig` if it stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            async with asyncio.timeout(_LOCK_TIMEOUT_S):
+                while not _locked(lock.fileno()):  # noqa: ASYNC110 - there is no event for a file lock
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError as exc:
+            raise BadConfig(f"cannot use state_dir '{path.parent.parent}': another process holds '{path}'") from exc
+        yield
+
+
+async def wait_for_server(kubeconfig: Path) -> ClientConfig:
+    """Wait until the API server has written our kubeconfig and accepts connections; the one to reach it by."""
+    while True:
+        try:
+            config = load_kubeconfig(kubeconfig)
+            host, _, port = config.server.removeprefix("https://").rpartition(":")
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except (BadKubeconfig, OSError):
+            await asyncio.sleep(_LOOK_EVERY_S)
+            continue
+        writer.close()
+        return config
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""The scheduler process."""
+
+from __future__ import annotations
+
+import socket
+
+from orchestrator.config import Config
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.leader import LeaderElection
+from orchestrator.machinery.metrics import serve_health
+from orchestrator.machinery.tasks import settle_memory
+from orchestrator.scheduler import shell
+from orchestrator.serve.process import wait_for_server
+
+
+async def run(config: Config, clock: Clock) -> None:
+    """Schedule while holding the lease, for ever; ends with the exception that ended it."""
+    client_config = await wait_for_server(config.kubeconfig_of("scheduler"))
+    async with (
+        serve_health("127.0.0.1", config.scheduler_port),
+        Client(client_config, user_agent="wherry-scheduler") as client,
+    ):
+        election = LeaderElection(client, clock, name="wherry-scheduler", identity=socket.gethostname())
+        settle_memory()
+        await election.run(lambda: shell.run(client, clock))
