@@ -1,4 +1,4 @@
-"""What a strategy is: the rules of one kind as pure functions on plain dicts, and the plain one for kinds without rules."""
+"""What a strategy is: the rules of one kind as pure functions on plain dicts; the plain one is for kinds without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Strategy:
 
     The server calls, in this order, on its own copy of the object: `prepare_create` or `prepare_update`, `default`,
     then `validate_create` or `validate_update`. Metadata that every kind shares (name, labels, uid, generation,
-    timestamps, managedFields) is the server's business, not a strategy's.
+    timestamps, managedFields) is the server's business, not a strategy's. Only its validation is here: every
+    `validate_…` of a kind includes `metadata.validate_object_meta`, so that one answer names all that is wrong.
     """
 
     #: `spec` changes raise `metadata.generation`; kinds without a spec/status split say False.

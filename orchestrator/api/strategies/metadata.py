@@ -30,7 +30,7 @@ _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", 
 def validate_object_meta(
     obj: Object, *, namespaced: bool, name_rule: NameRule, old: Object | None = None
 ) -> list[Problem]:
-    """All rules the metadata breaks; with `old`, the rules of a change. The resourceVersion is the server's business."""
+    """All rules the metadata breaks; with `old`, the rules of a change. The resourceVersion is the server's."""
     meta = obj.get("metadata") or {}
     problems: Problems = []
     if old is None:
