@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -143,7 +144,7 @@ def _rules_of_port(
         for ingress in service.status.load_balancer.ingress:
             if ingress.ip and ingress.ip_mode != "Proxy":
                 rules[Frontend(port.protocol, ingress.ip, port.port)] = guarded
-    return {frontend: rule for frontend, rule in rules.items() if ":" not in frontend.address}  # IPv4 only
+    return {frontend: rule for frontend, rule in rules.items() if _is_ipv4(frontend.address)}
 
 
 def select(candidates: Sequence[tuple[Endpoint, int]], here: Here, *, local: bool) -> tuple[Backend, ...]:
@@ -160,6 +161,14 @@ def select(candidates: Sequence[tuple[Endpoint, int]], here: Here, *, local: boo
     else:
         chosen = [(endpoint, port) for endpoint, port in candidates if endpoint.last_resort]
     return tuple(sorted({Backend(endpoint.addresses[0], port) for endpoint, port in chosen}))
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _hinted(ready: Sequence[tuple[Endpoint, int]], here: Here) -> Sequence[tuple[Endpoint, int]]:

@@ -1,0 +1,33 @@
+"""The command `wherry-netproxy`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from netproxy import routes
+from netproxy.config import BadConfig, load
+from netproxy.serve import serve
+from orchestrator.machinery import log
+from orchestrator.machinery.tasks import run_until_signalled
+
+
+def main() -> None:
+    """Run the proxy until it is told to end, or clean up after one that was killed."""
+    try:
+        config, cleanup = load(sys.argv[1:], os.environ)
+    except BadConfig as bad:
+        sys.exit(f"wherry-netproxy: {bad}")
+    log.configure(level=config.log_level)
+    if cleanup:
+        try:
+            asyncio.run(routes.remove_all())
+        except routes.RouteError as refused:
+            sys.exit(f"wherry-netproxy: {refused}")
+        return
+    run_until_signalled(lambda: serve(config))
+
+
+if __name__ == "__main__":
+    main()

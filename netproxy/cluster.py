@@ -1,0 +1,97 @@
+"""What is known of the cluster at this moment, and what follows from it: rules for the data path, names for DNS.
+
+Only services that changed are worked out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netproxy.dns.records import Zone, names_of
+from netproxy.rules import Frontend, Here, Rule, merge, rules_of
+from netproxy.state import ClusterState
+from orchestrator.api.views.network import EndpointSlice, NodeView, Service
+
+
+class Cluster:
+    """Tell it what changes, then `settle` it. Pure but for its memory."""
+
+    def __init__(self, zone: Zone, node_name: str, *, reserved: Iterable[Frontend] = ()) -> None:
+        self._zone = zone
+        self._reserved = tuple(reserved)
+        self._here = Here(node=node_name)
+        self._node: NodeView | None = None
+        self._services: dict[str, Service] = {}
+        self._slices: dict[str, dict[str, EndpointSlice]] = {}  # by service, then by their own key
+        self._parts: dict[str, dict[Frontend, Rule]] = {}
+        self._changed: set[str] = set()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something has changed since `settle`."""
+        return bool(self._changed)
+
+    def service_changed(self, old: Service | None, new: Service | None) -> None:
+        """A service is new, different, or gone."""
+        known = new or old
+        assert known is not None
+        key = known.metadata.key
+        if new is None:
+            self._services.pop(key, None)
+        else:
+            self._services[key] = new
+        self._changed.add(key)
+
+    def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        """A slice is new, different (perhaps another service's from now on), or gone."""
+        if old is not None and old.service_key:
+            own = self._slices.get(old.service_key, {})
+            own.pop(old.metadata.key, None)
+            if not own:
+                self._slices.pop(old.service_key, None)
+            self._changed.add(old.service_key)
+        if new is not None and new.service_key:
+            self._slices.setdefault(new.service_key, {})[new.metadata.key] = new
+            self._changed.add(new.service_key)
+
+    def node_changed(self, node: NodeView | None) -> None:
+        """This node has other labels."""
+        self._node = node
+        here = Here(node=self._here.node, zone=node.zone if node else "")
+        if here != self._here:
+            self._here = here
+            self._changed.update(self._services)
+
+    def load(self, state: ClusterState) -> None:
+        """Replace everything known."""
+        self._changed.update(self._services, self._slices)
+        self._services = {service.metadata.key: service for service in state.services}
+        self._slices = {}
+        self.node_changed(state.node)
+        for piece in state.slices:
+            self.slice_changed(None, piece)
+        self._changed.update(self._services)
+
+    def state(self) -> ClusterState:
+        """Everything known, to be saved."""
+        slices = tuple(piece for own in self._slices.values() for piece in own.values())
+        return ClusterState(services=tuple(self._services.values()), slices=slices, node=self._node)
+
+    def service_of(self, frontend: Frontend) -> Service | None:
+        """The service that a frontend belongs to."""
+        owner = next((key for key in sorted(self._parts) if frontend in self._parts[key]), "")
+        return self._services.get(owner)
+
+    def settle(self) -> dict[Frontend, Rule]:
+        """Bring names up to date, and return the rules as they are."""
+        for key in self._changed:
+            service = self._services.get(key)
+            slices = tuple(self._slices.get(key, {}).values())
+            if service is None:
+                self._parts.pop(key, None)
+                self._zone.replace(key, {})
+            else:
+                self._parts[key] = rules_of(service, slices, self._here)
+                self._zone.replace(key, names_of(service, slices, self._zone.domain))
+        self._changed.clear()
+        return merge(self._parts, reserved=self._reserved)
