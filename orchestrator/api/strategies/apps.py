@@ -86,15 +86,11 @@ class _Deployments(_Workload):
     counts = ("updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
 
     def default_spec(self, spec: Object) -> None:
-        strategy = spec.get("strategy")
-        if strategy is None:
-            strategy = spec["strategy"] = {}
+        strategy: Object = spec["strategy"] = spec.get("strategy") or {}
         if not strategy.get("type"):
             strategy["type"] = "RollingUpdate"
         if strategy["type"] == "RollingUpdate":
-            rolling = strategy.get("rollingUpdate")
-            if rolling is None:
-                rolling = strategy["rollingUpdate"] = {}
+            rolling: Object = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
             for name in ("maxUnavailable", "maxSurge"):
                 if rolling.get(name) is None:
                     rolling[name] = _SHARE
@@ -121,20 +117,15 @@ class _StatefulSets(_Workload):
     def default_spec(self, spec: Object) -> None:
         if not spec.get("podManagementPolicy"):
             spec["podManagementPolicy"] = "OrderedReady"
-        strategy = spec.get("updateStrategy")
-        if strategy is None:
-            strategy = spec["updateStrategy"] = {}
+        strategy: Object = spec["updateStrategy"] = spec.get("updateStrategy") or {}
         if not strategy.get("type"):
             strategy["type"] = "RollingUpdate"
         if strategy["type"] == "RollingUpdate":
-            rolling = strategy.get("rollingUpdate")
-            if rolling is None:
-                rolling = strategy["rollingUpdate"] = {}
+            rolling: Object = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
             if rolling.get("partition") is None:
                 rolling["partition"] = 0
-        retention = spec.get("persistentVolumeClaimRetentionPolicy")
-        if retention is None:
-            retention = spec["persistentVolumeClaimRetentionPolicy"] = {}
+        policy = "persistentVolumeClaimRetentionPolicy"
+        retention: Object = spec[policy] = spec.get(policy) or {}
         for name in ("whenDeleted", "whenScaled"):
             if not retention.get(name):
                 retention[name] = "Retain"

@@ -77,8 +77,8 @@ def validate_statefulset(spec: Mapping[str, Any]) -> Problems:
     problems += nonnegative("spec.replicas", spec.get("replicas"))
     problems += nonnegative("spec.minReadySeconds", spec.get("minReadySeconds"))
     problems += nonnegative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    if name := spec.get("serviceName"):
-        problems += label("spec.serviceName", name)
+    if service := spec.get("serviceName"):
+        problems += label("spec.serviceName", service)
     problems += _selector(spec, "empty selector is invalid for statefulset")
     claims = spec.get("volumeClaimTemplates") or ()
     template = _with_claims(spec.get("template") or {}, claims)
