@@ -86,11 +86,11 @@ class _Deployments(_Workload):
     counts = ("updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
 
     def default_spec(self, spec: Object) -> None:
-        strategy: Object = spec["strategy"] = spec.get("strategy") or {}
+        strategy = _section(spec, "strategy")
         if not strategy.get("type"):
             strategy["type"] = "RollingUpdate"
         if strategy["type"] == "RollingUpdate":
-            rolling: Object = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
+            rolling = _section(strategy, "rollingUpdate")
             for name in ("maxUnavailable", "maxSurge"):
                 if rolling.get(name) is None:
                     rolling[name] = _SHARE
@@ -117,15 +117,14 @@ class _StatefulSets(_Workload):
     def default_spec(self, spec: Object) -> None:
         if not spec.get("podManagementPolicy"):
             spec["podManagementPolicy"] = "OrderedReady"
-        strategy: Object = spec["updateStrategy"] = spec.get("updateStrategy") or {}
+        strategy = _section(spec, "updateStrategy")
         if not strategy.get("type"):
             strategy["type"] = "RollingUpdate"
         if strategy["type"] == "RollingUpdate":
-            rolling: Object = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
+            rolling = _section(strategy, "rollingUpdate")
             if rolling.get("partition") is None:
                 rolling["partition"] = 0
-        policy = "persistentVolumeClaimRetentionPolicy"
-        retention: Object = spec[policy] = spec.get(policy) or {}
+        retention = _section(spec, "persistentVolumeClaimRetentionPolicy")
         for name in ("whenDeleted", "whenScaled"):
             if not retention.get(name):
                 retention[name] = "Retain"
@@ -171,6 +170,13 @@ class _ControllerRevisions(Named):
 
     def changes(self, obj: Object, old: Object) -> Sequence[Problem]:
         return immutable("data", obj.get("data"), old.get("data"))
+
+
+def _section(parent: Object, name: str) -> Object:
+    """A part of the object that is there after this, empty if need be."""
+    section: Object = parent.get(name) or {}
+    parent[name] = section
+    return section
 
 
 def _same_selector(obj: Object, old: Object) -> Sequence[Problem]:
