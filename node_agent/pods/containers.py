@@ -135,14 +135,20 @@ def _mount(mount: VolumeMount, around: Surroundings) -> Mount:
     source = around.volumes.get(mount.name)
     if source is None:
         raise ConfigProblem(f'cannot find volume "{mount.name}" to mount into container')
-    below = expand(mount.sub_path_expr, around.env) if mount.sub_path_expr else mount.sub_path
+    below = sub_path(mount, around.env)
     if below:
-        if ".." in below.split("/") or below.startswith("/"):
-            raise ConfigProblem(f'invalid subPath "{below}": must be a relative path within the volume')
         source = f"{source}/{below}"
     target = mount.mount_path if mount.mount_path.startswith("/") else f"/{mount.mount_path}"
     propagation = _PROPAGATION.get(mount.mount_propagation or "", "")
     return Mount(source=source, target=target, read_only=mount.read_only, propagation=propagation)
+
+
+def sub_path(mount: VolumeMount, env: Mapping[str, str]) -> str:
+    """What of its volume a mount shows; "" for all. Raises ConfigProblem for a path that leads out of it."""
+    below = expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path
+    if ".." in below.split("/") or below.startswith("/"):
+        raise ConfigProblem(f'invalid subPath "{below}": must be a relative path within the volume')
+    return below
 
 
 def _user(pod: Pod, security: SecurityContext) -> str:

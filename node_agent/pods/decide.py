@@ -244,11 +244,8 @@ def _begin(pod: Pod, seen: Observed) -> Decision:
     dead = tuple(RemoveContainer(one.state.id) for one in seen.sandboxes)
     attempt = max((one.attempt for one in seen.sandboxes), default=-1) + 1
     prepare: tuple[Step, ...] = () if seen.volumes_ready else (PrepareVolumes(),)
-    pulls = tuple(
-        PullImage(container.name)
-        for container in (*pod.spec.init_containers, *pod.spec.containers)[:1]
-        if container.name not in seen.pulls
-    )
+    first = pod.spec.init_containers[:1] or pod.spec.containers
+    pulls = tuple(PullImage(container.name) for container in first if container.name not in seen.pulls)
     return Decision(steps=(*dead, *prepare, *pulls, StartSandbox(attempt)), why="no sandbox")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 
 from node_agent.runtime.base import ContainerRuntime, ContainerState, NoSuchContainer, Phase, RuntimeUnreachable
-from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
@@ -22,9 +21,10 @@ Listener = Callable[[ContainerState | None, ContainerState | None], None]
 class ContainerWatch:
     """What is known of all containers. While the runtime is unreachable it says nothing new: `why_down` is set."""
 
-    def __init__(self, runtime: ContainerRuntime, clock: Clock) -> None:
+    def __init__(self, runtime: ContainerRuntime, *, group_label: str) -> None:
         self._runtime = runtime
-        self._clock = clock
+        self._group_label = group_label
+        self._groups: dict[str, dict[str, ContainerState]] = {}
         self._states: dict[str, ContainerState] = {}
         self._listeners: list[Listener] = []
         self._synced = asyncio.Event()
@@ -34,6 +34,10 @@ class ContainerWatch:
     def states(self) -> list[ContainerState]:
         """All containers."""
         return list(self._states.values())
+
+    def grouped(self, value: str) -> list[ContainerState]:
+        """The containers whose grouping label has that value."""
+        return list(self._groups.get(value, {}).values())
 
     def get(self, container_id: str) -> ContainerState | None:
         """One container, if it is known."""
@@ -124,10 +128,12 @@ class ContainerWatch:
         old = self._states.get(container_id)
         if state is None:
             self._states.pop(container_id, None)
+            self._ungroup(old)
         else:
             if old is not None and old.seen_at > state.seen_at:
                 return
             self._states[container_id] = state
+            self._groups.setdefault(state.labels.get(self._group_label, ""), {})[container_id] = state
         if state is None or state.phase is not Phase.RUNNING:
             ended = self._exits.pop(container_id, None)
             if ended is not None:
@@ -137,3 +143,12 @@ class ContainerWatch:
         if old is None or state is None or (old.phase, old.exit_code) != (state.phase, state.exit_code):
             for listener in self._listeners:
                 listener(old, state)
+
+    def _ungroup(self, state: ContainerState | None) -> None:
+        if state is None:
+            return
+        value = state.labels.get(self._group_label, "")
+        members = self._groups.get(value, {})
+        members.pop(state.id, None)
+        if not members:
+            self._groups.pop(value, None)
