@@ -1,0 +1,1 @@
+"""The subcommands of `wherry`: each module has one `command`."""
