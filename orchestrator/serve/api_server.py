@@ -1,0 +1,151 @@
+"""The API server's process: keys, store, cache, the chains, the socket, and the objects a cluster starts with."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from orchestrator import pki
+from orchestrator.config import BadConfig, Config
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.kubeconfig import load_kubeconfig
+from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.tasks import settle_memory
+from orchestrator.pki import Pki
+from orchestrator.serve.process import exclusive, with_advertise_address
+from orchestrator.server import bootstrap
+from orchestrator.server.admission.chain import build_admission
+from orchestrator.server.app import ApiServer, ServerSettings, build_server, serving
+from orchestrator.server.authentication.base import Authenticator, User
+from orchestrator.server.authentication.bootstrap_token import BootstrapTokenAuthenticator
+from orchestrator.server.authentication.certificate import CertificateAuthenticator
+from orchestrator.server.authentication.chain import AuthenticatorChain
+from orchestrator.server.authentication.service_account import ServiceAccountAuthenticator
+from orchestrator.server.authentication.static_tokens import BadTokenFile, StaticTokenAuthenticator, parse_token_file
+from orchestrator.server.authorization.chain import build_authorizer, review_rules
+from orchestrator.server.nodes import NodeConnections
+from orchestrator.server.tokens import SigningKey, TokenIssuer
+from orchestrator.server.watch_cache import WatchCache
+from orchestrator.store.base import Store
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.sqlite import open_sqlite
+from orchestrator.systemd import READY, notify
+
+logger = get_logger(__name__)
+
+# Certificates are renewed two months before their end: twice a day is often enough to look.
+_RENEWAL_EVERY_S = 12 * 3600.0
+
+
+async def run(config: Config, clock: Clock) -> None:
+    """Serve until cancelled. Raises `BadConfig` where starting again would not help."""
+    config = with_advertise_address(config)
+    async with exclusive(config.run_dir / "api-server.lock"):
+        keys = pki.ensure(config, now=clock.now())
+        tls = server_tls(keys)
+        async with opened_store(config, clock) as store, NodeConnections(kubelet_tls(keys)) as nodes:
+            cache = WatchCache(store)
+            await cache.start()
+            server = composed(config, clock, store, cache, keys, nodes)
+            async with serving(server, host=config.listen_address, port=config.port, tls=tls):
+                await ensure_first_objects(config)
+                settle_memory()
+                notify(READY)
+                logger.info("server.ready", url=config.server_url, objects=cache.revision)
+                await _keep_renewing(config, clock, tls, keys)
+
+
+def composed(
+    config: Config, clock: Clock, store: Store, cache: WatchCache, keys: Pki, nodes: NodeConnections
+) -> ApiServer:
+    """The server with all its parts."""
+    dice = random.SystemRandom()
+    signing_key = SigningKey(keys.token_key.read_bytes())
+    issuer = TokenIssuer(signing_key, cache, clock, server_url=config.server_url)
+    links: list[Authenticator] = [CertificateAuthenticator()]
+    if config.token_file is not None:
+        links.append(StaticTokenAuthenticator(_static_users(config.token_file)))
+    links.append(ServiceAccountAuthenticator(signing_key, cache, clock))
+    links.append(BootstrapTokenAuthenticator(cache, clock))
+    first, _, last = config.node_ports.partition("-")
+    return build_server(
+        store=store,
+        cache=cache,
+        authenticator=AuthenticatorChain(links),
+        authorizer=build_authorizer(cache),
+        admission=build_admission(cache, dice),
+        clock=clock,
+        dice=dice,
+        settings=ServerSettings(service_cidr=config.service_cidr, node_ports=(int(first), int(last))),
+        issuer=issuer,
+        rules_of=review_rules,
+        forward=nodes.forward,
+        documents=issuer.documents(),
+    )
+
+
+@asynccontextmanager
+async def opened_store(config: Config, clock: Clock) -> AsyncIterator[Store]:
+    """The configured store, closed in the end."""
+    store: Store
+    if config.store == "memory":
+        store = MemoryStore()
+    else:
+        config.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = await open_sqlite(config.store_path, clock=clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def server_tls(keys: Pki) -> ssl.SSLContext:
+    """How clients are met: our certificate with its chain; theirs is asked for, and verified if they have one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(keys.server_cert, keys.server_key)
+    context.load_verify_locations(keys.ca_cert)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def kubelet_tls(keys: Pki) -> ssl.SSLContext:
+    """How we meet the node agents: they must have a certificate for the address we dial, we show who we are."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(keys.ca_cert))
+    context.load_cert_chain(keys.kubelet_client_cert, keys.kubelet_client_key)
+    return context
+
+
+async def ensure_first_objects(config: Config) -> None:
+    """Write the objects a cluster starts with, through the API like everybody else."""
+    addresses = bootstrap.Addresses(
+        advertise_address=config.advertise_address,
+        port=config.port,
+        kubernetes_service=config.first_service_address,
+        dns_service=config.dns_address,
+    )
+    admin = load_kubeconfig(config.admin_kubeconfig)
+    async with Client(admin, user_agent="wherry-bootstrap") as client:
+        await bootstrap.ensure(client, addresses)
+
+
+async def _keep_renewing(config: Config, clock: Clock, tls: ssl.SSLContext, keys: Pki) -> None:
+    while True:
+        await asyncio.sleep(_RENEWAL_EVERY_S)
+        pki.ensure(config, now=clock.now())
+        # Connections made from here on get the renewed certificate; those there are keep theirs.
+        tls.load_cert_chain(keys.server_cert, keys.server_key)
+
+
+def _static_users(path: Path) -> dict[str, User]:
+    try:
+        with path.open() as lines:
+            return parse_token_file(lines)
+    except (OSError, BadTokenFile) as exc:
+        raise BadConfig(f"cannot use token_file '{path}': {exc}") from exc
