@@ -10,7 +10,7 @@ import http.client
 import json
 import socket
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from orchestrator.api.objects import Object
 
 CALL_TIMEOUT_S = 20.0
 IMAGE_TIMEOUT_S = 300.0
+_BUILT_IN_NETWORKS = ("bridge", "host", "none")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -44,10 +45,11 @@ class Engine:
             return False
         return True
 
-    def containers(self) -> tuple[str, ...]:
-        """The ids of all containers, running or not."""
-        listed: list[Object] = json.loads(self._call("GET", "/containers/json?all=true"))
-        return tuple(str(entry["Id"]) for entry in listed)
+    def containers(self, *, label: str = "") -> dict[str, Mapping[str, str]]:
+        """The labels of all containers by id, running or not; with `label`, of those that carry it."""
+        query = {"all": "true"} | ({"filters": json.dumps({"label": [label]})} if label else {})
+        listed: list[Object] = json.loads(self._call("GET", f"/containers/json?{urllib.parse.urlencode(query)}"))
+        return {str(entry["Id"]): entry.get("Labels") or {} for entry in listed}
 
     def remove_container(self, container_id: str) -> None:
         """Kill and remove a container; one that is gone already is fine."""
@@ -57,10 +59,10 @@ class Engine:
             if "No such container" not in str(refused) and "already in progress" not in str(refused):
                 raise
 
-    def networks(self) -> tuple[str, ...]:
-        """The ids of the networks that are not the engine's built-in ones."""
+    def networks(self) -> dict[str, str]:
+        """The names, by id, of the networks that are not the engine's built-in ones."""
         listed: list[Object] = json.loads(self._call("GET", "/networks"))
-        return tuple(str(entry["Id"]) for entry in listed if entry["Name"] not in ("bridge", "host", "none"))
+        return {str(entry["Id"]): str(entry["Name"]) for entry in listed if entry["Name"] not in _BUILT_IN_NETWORKS}
 
     def remove_network(self, network_id: str) -> None:
         self._call("DELETE", f"/networks/{network_id}")

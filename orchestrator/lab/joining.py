@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from orchestrator.api.resources import SECRETS
+from orchestrator.bootstrap_tokens import NAMESPACE, new_token, secret_of
 from orchestrator.lab.layout import LabLayout, NodeLayout
 from orchestrator.lab.network import CommandFailed
 from orchestrator.lab.processes import inside, python
 from orchestrator.machinery.certificates import spki_hash
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.clock import timestamp
 
 TOKEN_S = 3600
 """How long a lab's token is good for: nodes join within seconds."""
 JOIN_TIMEOUT_S = 60
-_ALPHABET = string.ascii_lowercase + string.digits
-
-
-def new_token() -> str:
-    """A token in kubeadm's form."""
-    return ".".join("".join(secrets.choice(_ALPHABET) for _ in range(length)) for length in (6, 16))
-
-
-def token_secret(token: str, *, expires_at: float) -> dict[str, Any]:
-    """The Secret by which the API server knows the token."""
-    token_id, _, secret = token.partition(".")
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
-        "type": "bootstrap.kubernetes.io/token",
-        "stringData": {
-            "token-id": token_id,
-            "token-secret": secret,
-            "expiration": timestamp(expires_at),
-            "usage-bootstrap-authentication": "true",
-            "description": "nodes of the lab",
-        },
-    }
 
 
 async def make_token(client: Client, *, now: float) -> str:
     """Create a token in the cluster and return it."""
     token = new_token()
-    await client.create(SECRETS, token_secret(token, expires_at=now + TOKEN_S), "kube-system", into=bytes)
+    secret = secret_of(token, expires_at=now + TOKEN_S, description="nodes of the lab")
+    await client.create(SECRETS, secret, NAMESPACE, into=bytes)
     return token
 
 

@@ -159,6 +159,7 @@ def _netproxy(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
         *("--dns-address", DNS_ADDRESS),
         *("--cluster-domain", CLUSTER_DOMAIN),
         *("--state-dir", str(node.directory / "netproxy")),
+        *("--metrics-port", "10249"),
     )
     return ProcessSpec(name=f"{node.name}-netproxy", argv=argv, rank=Rank.DAEMON, needs=(str(node.proxy_kubeconfig),))
 

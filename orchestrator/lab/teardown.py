@@ -41,6 +41,10 @@ KILL_S = 10.0
 POLL_S = 0.05
 SHIM_SOCKETS = Path("/run/containerd/s")
 PLUGIN_DIRECTORIES = (Path("/run/docker/plugins"), Path("/run/docker"))
+POD_LABEL = "io.wherry.kind"
+"""What the node agent labels every container of a pod with."""
+POD_NETWORK = "wherry"
+"""What the node agent calls its network in the engine."""
 _NO_SUBNET = "192.0.2.0/24"
 
 
@@ -133,21 +137,21 @@ async def _wait_until(condition: Callable[[], bool], limit_s: float, clock: Cloc
 
 
 async def _remove_containers(lab: LabLayout, record: Record) -> None:
-    """Ask each engine of the lab's to remove everything; an engine that is down has its containers swept later."""
-    if record.machine_engine:
-        return  # the machine's own engine is not ours to empty
+    """Ask each engine to remove what is the lab's; an engine that is down has its containers swept later."""
+    label = POD_LABEL if record.machine_engine else ""  # the machine's own engine may have other users
     async with asyncio.TaskGroup() as group:
         for node in lab.nodes:
-            group.create_task(asyncio.to_thread(_empty_engine, node.engine_socket), name=f"empty {node.name}")
+            group.create_task(asyncio.to_thread(_empty_engine, node.engine_socket, label), name=f"empty {node.name}")
 
 
-def _empty_engine(socket_path: Path) -> None:
+def _empty_engine(socket_path: Path, label: str) -> None:
     engine = Engine(socket_path)
     try:
-        for container in engine.containers():
+        for container in engine.containers(label=label):
             engine.remove_container(container)
-        for net in engine.networks():
-            engine.remove_network(net)
+        for identity, name in engine.networks().items():
+            if not label or name == POD_NETWORK:
+                engine.remove_network(identity)
     except (EngineUnreachable, EngineRefused) as exc:
         logger.info("lab.engine_not_emptied", socket=str(socket_path), why=str(exc))
 
