@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,10 +37,16 @@ class Wanted:
 
 
 def wanted_objects(addresses: Addresses) -> Sequence[Wanted]:
-    """Everything a cluster starts with, in the order in which it is made."""
+    """Everything a cluster starts with, in the order in which it is made.
+
+    Where the API server is reached on loopback only (somebody is trying it out), its service has no endpoints: no pod
+    could use them, and the API refuses such addresses.
+    """
+    is_reachable = not ipaddress.ip_address(addresses.advertise_address).is_loopback
     return (
         *(Wanted(NAMESPACES, _object(NAMESPACES, name)) for name in IMMORTAL),
-        *_kubernetes_service(addresses),
+        _kubernetes_service(addresses),
+        *(_kubernetes_endpoints(addresses) if is_reachable else ()),
         _dns_service(addresses),
     )
 
@@ -65,24 +72,27 @@ async def ensure(client: Client, addresses: Addresses) -> None:
             logger.info("bootstrap.corrected", kind=wanted.resource.kind, name=metadata["name"])
 
 
-def _kubernetes_service(addresses: Addresses) -> Sequence[Wanted]:
+def _kubernetes_service(addresses: Addresses) -> Wanted:
+    return Wanted(
+        SERVICES,
+        _object(
+            SERVICES,
+            "kubernetes",
+            namespace="default",
+            labels={"component": "apiserver", "provider": "kubernetes"},
+            spec={
+                "type": "ClusterIP",
+                "clusterIP": addresses.kubernetes_service,
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": addresses.port}],
+                "sessionAffinity": "None",
+            },
+        ),
+    )
+
+
+def _kubernetes_endpoints(addresses: Addresses) -> Sequence[Wanted]:
     ready = {"ready": True}
     return (
-        Wanted(
-            SERVICES,
-            _object(
-                SERVICES,
-                "kubernetes",
-                namespace="default",
-                labels={"component": "apiserver", "provider": "kubernetes"},
-                spec={
-                    "type": "ClusterIP",
-                    "clusterIP": addresses.kubernetes_service,
-                    "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": addresses.port}],
-                    "sessionAffinity": "None",
-                },
-            ),
-        ),
         Wanted(
             ENDPOINTS,
             _object(
