@@ -1,0 +1,364 @@
+"""All controllers together, on a simulated cluster in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from orchestrator.api.objects import Object
+from orchestrator.api.resources import (
+    CONFIGMAPS,
+    CONTROLLERREVISIONS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    ENDPOINTSLICES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICASETS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    STATEFULSETS,
+)
+from orchestrator.controllers.context import ControllersConfig
+from orchestrator.controllers.registry import run_all
+from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
+from tests.support.simulation import FakeApi, FakeNodes
+
+pytestmark = pytest.mark.looptime
+
+
+@asynccontextmanager
+async def simulated(**config: Any) -> AsyncIterator[tuple[FakeApi, FakeNodes]]:
+    """A cluster of three nodes with every controller running."""
+    api = FakeApi()
+    api.put(NAMESPACES, namespace_body("default"))
+    nodes = FakeNodes(api, "n1", "n2", "n3")
+    heartbeats = asyncio.ensure_future(_beat(api))
+    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig(**config)))  # type: ignore[arg-type]
+    try:
+        yield api, nodes
+    finally:
+        for task in (running, heartbeats):
+            task.cancel()
+        await asyncio.gather(running, heartbeats, return_exceptions=True)
+
+
+async def _beat(api: FakeApi) -> None:
+    beat = 0
+    while True:
+        await asyncio.sleep(10)
+        beat += 1
+        for node in api.all(NODES):
+            if node["metadata"].get("labels", {}).get("cut") == "yes":
+                continue
+
+            def post(node: Object, beat: int = beat) -> None:
+                for condition in node["status"]["conditions"]:
+                    if condition["type"] == "Ready":
+                        condition.update(status="True", reason="KubeletReady", lastHeartbeatTime=f"beat-{beat}")
+
+            api.change(NODES, node["metadata"]["name"], post)
+
+
+async def until(fact: Callable[[], Any], *, limit_s: float = 600.0) -> None:
+    """Wait until the fact holds, in virtual time."""
+    async with asyncio.timeout(limit_s):
+        while not fact():  # noqa: ASYNC110 - any fact about the simulation, not one event
+            await asyncio.sleep(0.05)
+
+
+def ready(api: FakeApi, prefix: str = "") -> list[Object]:
+    return [
+        pod
+        for pod in api.all(PODS)
+        if pod["metadata"]["name"].startswith(prefix)
+        and not pod["metadata"].get("deletionTimestamp")
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+    ]
+
+
+def progressing(api: FakeApi, name: str = "default/web") -> str:
+    conditions = api.one(DEPLOYMENTS, name)["status"].get("conditions") or ()
+    return next((c["reason"] for c in conditions if c["type"] == "Progressing"), "")
+
+
+def images(api: FakeApi) -> set[str]:
+    return {pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)}
+
+
+def set_image(image: str) -> Callable[[Object], None]:
+    def change(obj: Object) -> None:
+        obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
+
+    return change
+
+
+async def test_a_deployment_becomes_complete_and_then_nothing_is_written() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await until(lambda: progressing(api) == "NewReplicaSetAvailable")
+        status = api.one(DEPLOYMENTS, "default/web")["status"]
+        assert (status["replicas"], status["updatedReplicas"], status["availableReplicas"]) == (3, 3, 3)
+        assert len(ready(api)) == 3
+        assert (
+            api.one(DEPLOYMENTS, "default/web")["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1"
+        )
+        await asyncio.sleep(5)
+        written = len([write for write in api.writes if write[1] not in ("nodes", "events")])
+        await asyncio.sleep(300)
+        assert len([write for write in api.writes if write[1] not in ("nodes", "events")]) == written
+
+
+async def test_a_rolling_update_never_has_too_few_available_or_too_many_pods() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=4, max_surge=1, max_unavailable=1))
+        await until(lambda: progressing(api) == "NewReplicaSetAvailable")
+        seen: list[tuple[int, int]] = []
+
+        def observe(type_: str, resource: Any, obj: Object) -> None:
+            if resource == PODS:
+                alive = [pod for pod in api.all(PODS) if not pod["metadata"].get("deletionTimestamp")]
+                seen.append((len(ready(api)), len(alive)))
+
+        api.observers.append(observe)
+        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await until(lambda: len(ready(api)) == 4 and images(api) == {"nginx:2"})
+        assert min(count for count, _ in seen) >= 3
+        assert max(count for _, count in seen) <= 5
+
+
+async def test_a_rollback_takes_the_old_replica_set_again() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await until(lambda: len(ready(api)) == 2)
+        first = {rs["metadata"]["name"] for rs in api.all(REPLICASETS)}
+        for image in ("nginx:2", "nginx:1"):
+            api.change(DEPLOYMENTS, "default/web", set_image(image))
+            await until(lambda image=image: {p["spec"]["containers"][0]["image"] for p in ready(api)} == {image})  # type: ignore[misc]
+            await until(lambda: progressing(api) == "NewReplicaSetAvailable" and len(api.all(PODS)) == 2)
+        revisions = {
+            rs["metadata"]["name"]: rs["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            for rs in api.all(REPLICASETS)
+        }
+        assert len(revisions) == 2
+        assert {name for name, revision in revisions.items() if revision == "3"} == first
+
+
+async def test_a_stuck_rollout_reports_the_missed_deadline_and_keeps_serving() -> None:
+    async with simulated() as (api, nodes):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
+        await until(lambda: len(ready(api)) == 4)
+        nodes.is_broken = lambda pod: pod["spec"]["containers"][0]["image"] == "broken"
+        api.change(DEPLOYMENTS, "default/web", set_image("broken"))
+        await until(lambda: progressing(api) == "ProgressDeadlineExceeded", limit_s=1200)
+        assert len(ready(api)) == 3
+
+
+async def test_scaling_and_pausing() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
+        await until(lambda: len(ready(api)) == 1)
+        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=True))
+        await until(lambda: progressing(api) == "DeploymentPaused")
+        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(replicas=5))
+        await until(lambda: len(ready(api)) == 5)
+        assert {pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)} == {"nginx:1"}
+        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=False, replicas=2))
+        await until(lambda: {p["spec"]["containers"][0]["image"] for p in api.all(PODS)} == {"nginx:2"})
+        await until(lambda: len(api.all(PODS)) == 2)
+
+
+async def test_recreate_never_runs_both_templates() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, strategy="Recreate"))
+        await until(lambda: len(ready(api)) == 3)
+        mixed: list[set[str]] = []
+        api.observers.append(lambda *_: mixed.append({pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)}))
+        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await until(lambda: {p["spec"]["containers"][0]["image"] for p in ready(api)} == {"nginx:2"})
+        assert all(len(images) <= 1 for images in mixed)
+
+
+async def test_a_deleted_deployment_takes_everything_with_it() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await until(lambda: len(ready(api)) == 2)
+        await api.delete(DEPLOYMENTS, "web", "default", propagation="Background")
+        await until(lambda: not api.all(PODS) and not api.all(REPLICASETS))
+
+
+async def test_foreground_deletion_ends_with_the_owner() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await until(lambda: len(ready(api)) == 2)
+        order: list[str] = []
+        api.observers.append(lambda type_, resource, obj: order.append(resource.plural) if type_ == "DELETED" else None)
+        await api.delete(DEPLOYMENTS, "web", "default", propagation="Foreground")
+        await until(lambda: not api.all(DEPLOYMENTS))
+        order = [name for name in order if name in ("pods", "replicasets", "deployments")]
+        assert order == ["pods", "pods", "replicasets", "deployments"]
+
+
+async def test_orphaning_deletion_leaves_the_pods() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await until(lambda: len(ready(api)) == 2)
+        name = api.all(REPLICASETS)[0]["metadata"]["name"]
+        await api.delete(DEPLOYMENTS, "web", "default", propagation="Orphan")
+        await until(lambda: not api.all(DEPLOYMENTS))
+        await asyncio.sleep(30)
+        assert [rs["metadata"]["name"] for rs in api.all(REPLICASETS)] == [name]
+        assert not api.all(REPLICASETS)[0]["metadata"].get("ownerReferences")
+        assert len(ready(api)) == 2
+        # The same Deployment made anew adopts them.
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await until(lambda: api.all(REPLICASETS)[0]["metadata"].get("ownerReferences"))
+        assert len(api.all(REPLICASETS)) == 1
+
+
+async def test_a_statefulset_starts_in_order_and_stops_in_reverse() -> None:
+    async with simulated() as (api, _):
+        events: list[str] = []
+        api.observers.append(
+            lambda type_, resource, obj: (
+                events.append(f"{type_[0]} {obj['metadata']['name']}")
+                if resource == PODS and type_ != "MODIFIED"
+                else None
+            )
+        )
+        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        api.change(STATEFULSETS, "default/db", lambda sts: sts["spec"].update(replicas=1))
+        await until(lambda: len(api.all(PODS)) == 1)
+        assert events == ["A db-0", "A db-1", "A db-2", "D db-2", "D db-1"]
+        pod = api.one(PODS, "default/db-0")
+        labels = pod["metadata"]["labels"]
+        assert labels["statefulset.kubernetes.io/pod-name"] == "db-0"
+        assert labels["apps.kubernetes.io/pod-index"] == "0"
+        assert labels["controller-revision-hash"] == api.all(CONTROLLERREVISIONS)[0]["metadata"]["name"]
+        assert (pod["spec"]["hostname"], pod["spec"]["subdomain"]) == ("db-0", "db")
+
+
+async def test_a_statefulset_rolls_out_down_to_its_partition() -> None:
+    async with simulated() as (api, _):
+        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+
+        def change(sts: Object) -> None:
+            sts["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+            set_image("redis:2")(sts)
+
+        api.change(STATEFULSETS, "default/db", change)
+        await until(lambda: api.one(STATEFULSETS, "default/db")["status"].get("updatedReplicas") == 2)
+        await until(lambda: len(ready(api)) == 3)
+        images = {p["metadata"]["name"]: p["spec"]["containers"][0]["image"] for p in api.all(PODS)}
+        assert images == {"db-0": "nginx:1", "db-1": "redis:2", "db-2": "redis:2"}
+        await api.delete(PODS, "db-0", "default")
+        await until(lambda: len(ready(api)) == 3)
+        assert api.one(PODS, "default/db-0")["spec"]["containers"][0]["image"] == "nginx:1"
+        api.change(
+            STATEFULSETS,
+            "default/db",
+            lambda sts: sts["spec"]["updateStrategy"]["rollingUpdate"].update(partition=0),
+        )
+        await until(lambda: {p["spec"]["containers"][0]["image"] for p in ready(api)} == {"redis:2"})
+        await until(lambda: len(ready(api)) == 3)
+        await asyncio.sleep(5)
+        status = api.one(STATEFULSETS, "default/db")["status"]
+        assert status["currentRevision"] == status["updateRevision"]
+        assert status["currentReplicas"] == 3
+
+
+async def test_services_follow_their_pods() -> None:
+    async with simulated() as (api, _):
+        api.put(SERVICES, service_body("web"))
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+
+        def addresses() -> set[str]:
+            return {
+                endpoint["addresses"][0]
+                for one in api.all(ENDPOINTSLICES)
+                for endpoint in one["endpoints"]
+                if endpoint["conditions"]["ready"]
+            }
+
+        await until(lambda: len(addresses()) == 3)
+        assert addresses() == {pod["status"]["podIP"] for pod in ready(api)}
+        [one] = api.all(ENDPOINTSLICES)
+        assert one["metadata"]["labels"]["kubernetes.io/service-name"] == "web"
+        [subset] = api.one(ENDPOINTS, "default/web")["subsets"]
+        assert {address["ip"] for address in subset["addresses"]} == addresses()
+        assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+        await api.delete(SERVICES, "web", "default")
+        await until(lambda: not api.all(ENDPOINTSLICES) and not api.all(ENDPOINTS))
+
+
+async def test_a_cut_node_loses_its_pods_and_comes_back() -> None:
+    async with simulated(node_monitor_grace_s=40.0) as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=20))
+        api.put(SERVICES, service_body("web"))
+        await until(lambda: len(ready(api)) == 3)
+        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await until(
+            lambda: any(t["key"].endswith("unreachable") for t in api.one(NODES, "n2")["spec"].get("taints", ()))
+        )
+        [condition] = [c for c in api.one(NODES, "n2")["status"]["conditions"] if c["type"] == "Ready"]
+        assert (condition["status"], condition["reason"]) == ("Unknown", "NodeStatusUnknown")
+        await until(lambda: len(ready(api)) == 2)
+        await until(lambda: sum(e["conditions"]["ready"] for s in api.all(ENDPOINTSLICES) for e in s["endpoints"]) == 2)
+        await until(lambda: len(ready(api)) >= 3, limit_s=60)
+        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
+        await until(lambda: not api.one(NODES, "n2")["spec"].get("taints"))
+        await until(lambda: len(api.all(PODS)) == 3)
+
+
+async def test_a_deleted_nodes_pods_are_removed() -> None:
+    async with simulated(orphan_quarantine_s=10.0) as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        api.remove(NODES, "n2")
+        await until(
+            lambda: len(ready(api)) == 3 and all(p["spec"]["nodeName"] != "n2" for p in api.all(PODS)), limit_s=90
+        )
+
+
+async def test_nodes_get_different_ranges_and_give_them_back() -> None:
+    async with simulated() as (api, _):
+        await until(lambda: all(node["spec"].get("podCIDR") for node in api.all(NODES)))
+        ranges = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in api.all(NODES)}
+        assert set(ranges.values()) == {"10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"}
+        api.remove(NODES, "n2")
+        await asyncio.sleep(1)
+        api.put(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n4"}})
+        await until(lambda: api.one(NODES, "n4")["spec"].get("podCIDR"))
+        assert api.one(NODES, "n4")["spec"]["podCIDR"] == ranges["n2"]
+
+
+async def test_a_namespace_gets_its_account_and_goes_with_all_it_holds() -> None:
+    async with simulated() as (api, _):
+        api.put(NAMESPACES, namespace_body("team"))
+        await until(lambda: api.all(SERVICEACCOUNTS, "team"))
+        api.put(DEPLOYMENTS, deployment_body("web", namespace="team", replicas=2))
+        api.put(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "team"}})
+        await until(lambda: len(ready(api)) == 2)
+        await api.delete(NAMESPACES, "team")
+        await until(lambda: all(n["metadata"]["name"] != "team" for n in api.all(NAMESPACES)))
+        for resource in (PODS, DEPLOYMENTS, REPLICASETS, CONFIGMAPS):
+            assert not api.all(resource, "team")
+
+
+@pytest.mark.parametrize("lag_s", [0.0, 0.2, 2.0])
+async def test_a_slow_watch_creates_nothing_twice(lag_s: float) -> None:
+    async with simulated() as (api, _):
+        api.watch_lag_s = lag_s
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=5))
+        await until(lambda: len(ready(api)) == 5)
+        await asyncio.sleep(20)
+        assert len([w for w in api.writes if w[:2] == ("create", "pods")]) == 5
+        assert len([w for w in api.writes if w[:2] == ("create", "replicasets")]) == 1
