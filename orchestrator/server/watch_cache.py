@@ -1,6 +1,6 @@
 """Every object as the bytes that clients get, kept current from the store, and recent events for watches to resume.
 
-Nothing is kept decoded. A list is a walk over byte strings in key order; a watch event is encoded once for all watchers.
+Nothing is kept decoded. A list is a walk over byte strings in key order; a watch event is encoded once for everybody.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Collection:
         self._nodes: dict[str, dict[tuple[str, str], None]] | None = {} if by_node else None
         self._window: deque[Event] = deque()
         self._window_bytes = 0
-        self._window_start = revision
+        #: Watches resume from this revision on.
+        self.window_start = revision
 
     def __len__(self) -> int:
         return sum(len(bucket.values) for bucket in self._buckets.values())
@@ -120,7 +121,7 @@ class Collection:
 
     def since(self, revision: int) -> list[Event] | None:
         """The events after a revision, oldest first; None if they are not all kept any more."""
-        if revision < self._window_start:
+        if revision < self.window_start:
             return None
         found: list[Event] = []
         for event in reversed(self._window):
@@ -170,7 +171,7 @@ class Collection:
         while len(self._window) > _WINDOW_EVENTS_MAX or self._window_bytes > _WINDOW_BYTES_MAX:
             forgotten = self._window.popleft()
             self._window_bytes -= forgotten.weight
-            self._window_start = forgotten.revision
+            self.window_start = forgotten.revision
 
     def _bucket(self, namespace: str) -> _Bucket:
         bucket = self._buckets.get(namespace)
@@ -231,6 +232,10 @@ class WatchCache:
     def collection(self, resource: Resource) -> Collection:
         """The collection of a resource, whatever its version."""
         return self._collection(resource.group, resource.plural)
+
+    def collections(self) -> list[tuple[str, Collection]]:
+        """All of them, by the name of their resource (`pods`, `deployments.apps`)."""
+        return [(f"{plural}.{group}" if group else plural, one) for (group, plural), one in self._collections.items()]
 
     def get(self, resource: Resource, namespace: str, name: str) -> bytes | None:
         """One object's bytes. (This and the next two are the `Objects` of admission and authorization.)"""

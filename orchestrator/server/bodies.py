@@ -1,0 +1,131 @@
+"""Request bodies: bytes to a checked object, or the 4xx that says what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from orchestrator.api import codec
+from orchestrator.api.codec import Malformed
+from orchestrator.api.objects import Object
+from orchestrator.api.schema import walker
+from orchestrator.api.schema.definitions import schema_of_kind
+from orchestrator.machinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from orchestrator.server.core import Call
+
+#: What Kubernetes' API server takes.
+BODY_BYTES_MAX = 3 << 20
+_SUMMARY_BYTES = 30
+_JSON_TYPES = ("", "application/json", "*/*")
+_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+
+
+async def read_bytes(http: web.BaseRequest) -> bytes:
+    """The whole body. Raises `RequestEntityTooLarge`."""
+    try:
+        return await http.read()
+    except web.HTTPRequestEntityTooLarge as exc:
+        raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_BYTES_MAX}") from exc
+
+
+def content_type_of(http: web.BaseRequest) -> str:
+    """The body's media type without parameters."""
+    return http.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def read_object(call: Call, api_version: str, kind: str) -> Object:
+    """The body as a clean object of this kind, with `apiVersion`, `kind` and `metadata` present.
+
+    Raises `BadRequest` for what is malformed, of another kind or of wrong types, and for unknown and duplicate fields
+    when the client asked for strictness; otherwise those become warnings. Raises `UnsupportedMediaType`.
+    """
+    content_type = content_type_of(call.http)
+    data = await read_bytes(call.http)
+    if not data:
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind}): EOF (empty body)")
+    try:
+        if content_type in _JSON_TYPES:
+            obj = codec.decode(data)
+        elif content_type in _YAML_TYPES:
+            obj = codec.decode_yaml(data)
+        else:
+            raise UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: "
+                "application/json, application/yaml"
+            )
+    except Malformed as exc:
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
+            f"json parse error: {exc} ({data[:_SUMMARY_BYTES].hex()} ...)"
+        ) from exc
+    check_kind(obj, api_version, kind)
+    validation = field_validation(call)
+    duplicates = codec.duplicate_fields(data, obj) if content_type in _JSON_TYPES and validation != "Ignore" else []
+    clean(call, obj, api_version, kind, duplicates=duplicates)
+    return obj
+
+
+def check_kind(obj: Object, api_version: str, kind: str) -> None:
+    """See that the object says it is what it is sent as; what it leaves out is filled in."""
+    own_version = obj.setdefault("apiVersion", api_version) or api_version
+    own_kind = obj.setdefault("kind", kind) or kind
+    if own_kind != kind:
+        version = str(own_version).rpartition("/")[2]
+        raise BadRequest(
+            f'{own_kind} in version "{version}" cannot be handled as a {kind}: '
+            f'no kind "{own_kind}" is accepted here, only {kind} of {api_version}'
+        )
+    if own_version != api_version:
+        raise BadRequest(
+            f"the API version in the data ({own_version}) does not match the expected API version ({api_version})"
+        )
+    obj["apiVersion"], obj["kind"] = api_version, kind
+
+
+def clean(call: Call, obj: Object, api_version: str, kind: str, *, duplicates: list[str]) -> None:
+    """Check an object's types against its schema and prune it; see `read_object` for what is raised."""
+    checked = walker.check(schema_of_kind(api_version, kind), obj)
+    version = api_version.rpartition("/")[2]
+    if checked.problems:
+        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {checked.problems[0].message}')
+    if obj.get("metadata") is None:
+        obj["metadata"] = {}
+    checked.duplicates = duplicates
+    sentences = checked.strict_errors()
+    if not sentences:
+        return
+    validation = field_validation(call)
+    if validation == "Strict":
+        raise BadRequest(
+            f'{kind} in version "{version}" cannot be handled as a {kind}: '
+            f"strict decoding error: {', '.join(sentences)}"
+        )
+    if validation == "Warn":
+        call.warn(*sentences)
+
+
+def field_validation(call: Call) -> str:
+    """The client's `fieldValidation`: Strict, Warn or Ignore. Raises `BadRequest` for anything else."""
+    value = call.request.query.get("fieldValidation") or "Warn"
+    if value not in ("Strict", "Warn", "Ignore"):
+        raise BadRequest(f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Warn", "Strict"')
+    return value
+
+
+def check_dry_run(call: Call) -> None:
+    """`dryRun` has one meaning only; anything else must not be taken for a real write."""
+    value = call.request.query.get("dryRun")
+    if value not in (None, "", "All"):
+        raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+
+
+async def read_optional(call: Call) -> dict[str, Any]:
+    """The body of a deletion: its options, empty if there is no body."""
+    data = await read_bytes(call.http)
+    if not data:
+        return {}
+    try:
+        return codec.decode(data) if content_type_of(call.http) not in _YAML_TYPES else codec.decode_yaml(data)
+    except Malformed as exc:
+        raise BadRequest(f"unable to decode the body as DeleteOptions: {exc}") from exc

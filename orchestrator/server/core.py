@@ -1,0 +1,87 @@
+"""What all endpoints share: the parts of the running server, and one call that is being answered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+from orchestrator.machinery.clock import Clock
+from orchestrator.server import refusals
+from orchestrator.server.admission.base import Admission
+from orchestrator.server.allocation import ServiceAddresses
+from orchestrator.server.authentication.base import User
+from orchestrator.server.authorization.base import Authorizer
+from orchestrator.server.negotiation import Accepted
+from orchestrator.server.requests import Request
+from orchestrator.server.watch_cache import WatchCache
+from orchestrator.store.base import Store
+
+
+class TokenIssuer(Protocol):
+    """Answers `serviceaccounts/token`."""
+
+    def issue(self, request: Object, *, namespace: str, name: str) -> Object: ...
+
+
+class Authenticates(Protocol):
+    """What a TokenReview asks; see `authentication.base.Authenticator`."""
+
+    def authenticate(self, credentials: Any) -> User | None: ...
+
+
+#: Forwards a connect subresource (logs, exec …) to the node agent.
+Forward = Callable[[web.BaseRequest, Request, WatchCache], Awaitable[web.StreamResponse]]
+#: The status of a SelfSubjectRulesReview.
+RulesOf = Callable[[User, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The parts of the server."""
+
+    store: Store
+    cache: WatchCache
+    authenticator: Authenticates
+    authorizer: Authorizer
+    admission: Admission
+    addresses: ServiceAddresses
+    clock: Clock
+    dice: random.Random
+    issuer: TokenIssuer | None = None
+    rules_of: RulesOf | None = None
+    forward: Forward | None = None
+    documents: Mapping[str, Object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request being answered. `warnings` go out as headers with whatever the answer is."""
+
+    core: Core
+    http: web.BaseRequest
+    request: Request
+    user: User
+    accepted: Accepted
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> Kind:
+        """The row of the resource; endpoints of resources are called only when there is one."""
+        kind = self.request.kind
+        if kind is None:
+            raise refusals.no_such_resource()
+        return kind
+
+    @property
+    def is_dry_run(self) -> bool:
+        return self.request.query.get("dryRun", "") == "All"
+
+    def warn(self, *texts: str) -> None:
+        """Tell the client something though its request succeeds."""
+        self.warnings.extend(texts)

@@ -1,0 +1,110 @@
+"""What is no resource: version, health, metrics, discovery, OpenAPI, the documents of token verification."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from orchestrator import __version__
+from orchestrator.machinery import metrics as shared_metrics
+from orchestrator.server import discovery, metrics, openapi, refusals
+from orchestrator.server.answers import Answer
+from orchestrator.server.core import Call
+
+_HEALTH = ("/healthz", "/livez", "/readyz")
+# Kubernetes' API server lists these; ours are the two parts that can fail by themselves.
+_CHECKS = ("ping", "watch-cache")
+
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": f"v1.36.0+wherry{__version__}",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": f"python{sys.version_info.major}.{sys.version_info.minor}",
+    "compiler": platform.python_implementation(),
+    "platform": f"{sys.platform}/{platform.machine().replace('x86_64', 'amd64').replace('aarch64', 'arm64')}",
+}
+
+
+async def answer(call: Call) -> Answer:
+    """Answer a path; raises `NotFound` for those that nobody knows."""
+    path = call.request.path.rstrip("/") or "/"
+    if call.request.method not in ("GET", "HEAD"):
+        raise refusals.not_allowed() if _is_known(path) else refusals.no_such_resource()
+    if path.startswith(_HEALTH):
+        return _health(call, path)
+    match path:
+        case "/version":
+            return Answer.of(VERSION)
+        case "/metrics":
+            return await _metrics(call)
+        case "/":
+            return Answer.of(
+                {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}
+            )
+        case "/openapi/v3":
+            return Answer(openapi.index())
+    if path.startswith("/openapi/v3/"):
+        return _document(call, path.removeprefix("/openapi/v3/"))
+    if (document := call.core.documents.get(path)) is not None:
+        return Answer.of(document)
+    if (found := discovery.respond(path, call.http.headers.get("Accept", ""))) is not None:
+        body, content_type = found
+        return Answer(body, content_type=content_type)
+    raise refusals.no_such_resource()
+
+
+def _is_known(path: str) -> bool:
+    return path in ("/version", "/metrics", "/", "/api", "/apis") or path.startswith((*_HEALTH, "/openapi/"))
+
+
+def _health(call: Call, path: str) -> Answer:
+    """`ok`, or which check fails; `?verbose` and `/readyz/CHECK` as Kubernetes has them."""
+    endpoint, _, check = path.lstrip("/").partition("/")
+    if check and check not in _CHECKS:
+        raise refusals.no_such_resource()
+    excluded = call.request.query.get("exclude", "")
+    lines, failed = [], False
+    for name in _CHECKS:
+        if name == excluded or (check and name != check):
+            continue
+        is_well = name == "ping" or call.core.cache.revision > 0 or call.core.store.revision == 0
+        failed = failed or not is_well
+        lines.append(f"[+]{name} ok" if is_well else f"[-]{name} failed: reason withheld")
+    text = Answer(content_type="text/plain; charset=utf-8")
+    if failed:
+        text.status = 500
+        text.body = "\n".join([*lines, f"{endpoint} check failed", ""]).encode()
+    elif "verbose" in call.request.query:
+        text.body = "\n".join([*lines, f"{endpoint} check passed", ""]).encode()
+    else:
+        text.body = b"ok"
+    return text
+
+
+async def _metrics(call: Call) -> Answer:
+    for name, collection in call.core.cache.collections():
+        metrics.OBJECTS.labels(name).set(len(collection))
+    body, content_type = await shared_metrics.render()
+    return Answer(body, content_type=content_type)
+
+
+def _document(call: Call, group_version: str) -> Answer:
+    found = openapi.document(group_version)
+    if found is None:
+        raise refusals.no_such_resource()
+    body, etag = found
+    quoted = f'"{etag}"'
+    headers = [("ETag", quoted)]
+    if call.request.query.get("hash"):
+        # The address changes with the content, so this answer is good for ever.
+        headers.append(("Cache-Control", "public, immutable"))
+    if call.http.headers.get("If-None-Match", "") == quoted:
+        return Answer(status=304, headers=headers)
+    return Answer(body, headers=headers)

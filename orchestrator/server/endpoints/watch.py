@@ -1,0 +1,173 @@
+"""Watches: the state first if asked for, then every change as it is committed, with bookmarks in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from orchestrator.api import codec
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+from orchestrator.machinery.errors import BadRequest
+from orchestrator.server import forms, metrics, refusals
+from orchestrator.server.answers import warning_header
+from orchestrator.server.core import Call
+from orchestrator.server.endpoints.reads import filter_of, parse_revision, wait_for
+from orchestrator.server.watch_cache import Collection
+from orchestrator.server.watches import Fanned, Filter, Form, Side, TooSlow, Watcher, encode_event
+
+# Kubernetes' own: often enough that a client which comes back finds its revision in the window.
+_BOOKMARK_EVERY_S = 60.0
+# Without a limit of the client's, a watch ends after 30 to 60 minutes, so that clients spread over servers again.
+_TIMEOUT_MIN_S = 1800
+_TIMEOUT_MAX_S = 86_400
+_STATE_CHUNK = 200
+_PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+_INITIAL_END = "k8s.io/initial-events-end"
+
+
+async def watch(call: Call) -> web.StreamResponse:
+    """Answer for as long as the client listens, reads along, and its time has not come."""
+    kind, query = call.kind, call.request.query
+    forms.check(call)
+    filter_, form = filter_of(call, kind), forms.form_of(call, kind)
+    bookmarks = call.request.flag("allowWatchBookmarks")
+    wants_state = _wants_state(call)
+    revision = parse_revision(query.get("resourceVersion", ""))
+    cache = call.core.cache
+    if revision:
+        await wait_for(call, revision)
+    elif query.get("resourceVersion", "") == "":
+        await cache.wait_fresh()
+    # From here to `add` nothing is awaited: what is read and what is delivered fit without gap or overlap.
+    collection = cache.collection(kind.storage)
+    state: list[Side] = []
+    missed: list[bytes] = []
+    if wants_state:
+        state = [Side(*item) for item in collection.items(filter_.namespace)]
+    else:
+        missed = _missed(collection, filter_, form, revision)
+    start = cache.revision
+    watcher = Watcher(filter_, form)
+    collection.watchers.add(watcher)
+    metrics.WATCHES.labels(kind.resource.group_resource).inc()
+    try:
+        response = await _open(call)
+        await _send_state(response, state, filter_, form)
+        if call.request.flag("sendInitialEvents"):
+            await response.write(_bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
+        if missed:
+            await response.write(b"".join(missed))
+        await _follow(call, kind, response, watcher, bookmarks=bookmarks)
+        await response.write_eof()
+    finally:
+        collection.watchers.remove(watcher)
+        metrics.WATCHES.labels(kind.resource.group_resource).dec()
+    return response
+
+
+def _wants_state(call: Call) -> bool:
+    """Whether the watch begins with the objects that are there, as ADDED events."""
+    query = call.request.query
+    if "sendInitialEvents" in query:
+        if query.get("resourceVersionMatch") != "NotOlderThan":
+            raise BadRequest(
+                "sendInitialEvents: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+        if call.request.flag("sendInitialEvents") and not call.request.flag("allowWatchBookmarks"):
+            raise BadRequest("sendInitialEvents: Forbidden: sendInitialEvents requires setting allowWatchBookmarks")
+        return call.request.flag("sendInitialEvents")
+    if query.get("resourceVersionMatch"):
+        raise BadRequest("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch")
+    return query.get("resourceVersion", "") in ("", "0")
+
+
+def _missed(collection: Collection, filter_: Filter, form: Form, revision: int) -> list[bytes]:
+    """What happened after the revision the client has. Raises `Gone` if that is not known any more."""
+    if revision == 0:
+        return []  # it wants no state and names no revision: from here on
+    events = collection.since(revision)
+    if events is None:
+        raise refusals.expired(collection.window_start, revision)
+    lines = (Fanned(event).seen_by(filter_, form) for event in events)
+    return [line for line in lines if line is not None]
+
+
+async def _open(call: Call) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers=[
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-cache, private"),
+            *(warning_header(text) for text in call.warnings),
+        ]
+    )
+    response.enable_chunked_encoding()
+    await response.prepare(call.http)
+    return response
+
+
+async def _send_state(response: web.StreamResponse, state: Sequence[Side], filter_: Filter, form: Form) -> None:
+    lines: list[bytes] = []
+    for side in state:
+        if filter_.is_open or filter_.matches(side):
+            lines.append(encode_event("ADDED", form.encode(side.value)))
+        if len(lines) == _STATE_CHUNK:
+            await response.write(b"".join(lines))
+            lines.clear()
+            await asyncio.sleep(0)
+    if lines:
+        await response.write(b"".join(lines))
+
+
+async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher: Watcher, *, bookmarks: bool) -> None:
+    """Write what comes until the client's time is up, or it reads too slowly."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + _timeout_s(call)
+    next_bookmark = loop.time() + _BOOKMARK_EVERY_S if bookmarks else ends_at
+    while True:
+        try:
+            async with asyncio.timeout_at(min(next_bookmark, ends_at)):
+                lines = await watcher.take()
+        except TimeoutError:
+            if loop.time() >= ends_at:
+                return
+            next_bookmark = loop.time() + _BOOKMARK_EVERY_S
+            await response.write(_bookmark(kind, watcher.form, call.core.cache.revision))
+            continue
+        except TooSlow:
+            metrics.WATCHES_CUT.inc()
+            return
+        await response.write(b"".join(lines))
+
+
+def _bookmark(kind: Kind, form: Form, revision: int, annotations: Mapping[str, str] | None = None) -> bytes:
+    """The event that only tells how far the client has come."""
+    meta: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if annotations:
+        meta["annotations"] = dict(annotations)
+    obj: Object
+    if " table" in form.name:
+        obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": None}
+        obj["metadata"] = {"resourceVersion": str(revision)}
+        if annotations:
+            # A table's own metadata has no annotations; Kubernetes puts them on a row without cells.
+            row = {"cells": None, "object": {**_PARTIAL, "metadata": meta}}
+            obj["rows"] = [row]
+    elif " partial" in form.name:
+        obj = {**_PARTIAL, "metadata": meta}
+    else:
+        obj = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, "metadata": meta}
+    return encode_event("BOOKMARK", codec.encode(obj))
+
+
+def _timeout_s(call: Call) -> float:
+    text = call.request.query.get("timeoutSeconds", "")
+    try:
+        asked = int(text) if text else 0
+    except ValueError as exc:
+        raise refusals.bad_parameter("timeoutSeconds", text, "must be an integer") from exc
+    if asked > 0:
+        return float(min(asked, _TIMEOUT_MAX_S))
+    return _TIMEOUT_MIN_S * (1 + call.core.dice.random())

@@ -1,0 +1,112 @@
+"""Objects in the form that a client asked for: as they are, as rows of a table, or their metadata only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.api import codec, table
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+from orchestrator.machinery.errors import NotAcceptable
+from orchestrator.server.answers import Answer
+from orchestrator.server.conversion import decoded, served
+from orchestrator.server.core import Call
+from orchestrator.server.watches import PLAIN, Form, revision_of
+
+
+def check(call: Call) -> None:
+    """Raises `NotAcceptable` when the client accepts nothing that we have."""
+    if not call.accepted.is_acceptable:
+        raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+
+
+def one(call: Call, kind: Kind, value: bytes, status: int = 200) -> Answer:
+    """One stored object as an answer."""
+    match call.accepted.as_:
+        case "Table":
+            return Answer.of(_table(call, kind, [value], revision=revision_of(value)), status)
+        case "PartialObjectMetadata":
+            return Answer.of(partial(decoded(kind, value)), status)
+        case _:
+            return Answer(served(kind, value), status)
+
+
+def many(
+    call: Call, kind: Kind, values: Sequence[bytes], *, revision: int, continue_token: str, remaining: int | None
+) -> Answer:
+    """A list of stored objects as an answer."""
+    match call.accepted.as_:
+        case "Table":
+            rendered = _table(call, kind, values, revision=revision, continue_token=continue_token, remaining=remaining)
+            return Answer.of(rendered)
+        case "PartialObjectMetadataList" | "PartialObjectMetadata":
+            items = [codec.encode(partial(decoded(kind, value))) for value in values]
+            head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", revision, continue_token, remaining)
+        case _:
+            items = [served(kind, value) for value in values] if kind.stored_as else list(values)
+            head = _list_head(
+                f"{kind.resource.kind}List", kind.resource.api_version, revision, continue_token, remaining
+            )
+    parts = [head]
+    for item in items:
+        parts.append(item)
+        parts.append(b",")
+    if items:
+        parts.pop()
+    parts.append(b"]}\n")
+    return Answer(parts=parts)
+
+
+def _list_head(kind: str, api_version: str, revision: int, continue_token: str, remaining: int | None) -> bytes:
+    meta: Object = {"resourceVersion": str(revision)}
+    if continue_token:
+        meta["continue"] = continue_token
+    if remaining is not None:
+        meta["remainingItemCount"] = remaining
+    opening = codec.encode({"kind": kind, "apiVersion": api_version, "metadata": meta})
+    return opening[:-1] + b',"items":['
+
+
+def _table(
+    call: Call,
+    kind: Kind,
+    values: Sequence[bytes],
+    *,
+    revision: int,
+    continue_token: str = "",
+    remaining: int | None = None,
+) -> Object:
+    include = call.request.query.get("includeObject", "Metadata") or "Metadata"
+    return table.render(
+        kind,
+        (decoded(kind, value) for value in values),
+        now=call.core.clock.now(),
+        include_object=include,
+        revision=revision,
+        continue_token=continue_token,
+        remaining=remaining,
+    )
+
+
+def partial(obj: Object) -> Object:
+    """An object's metadata alone."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
+def form_of(call: Call, kind: Kind) -> Form:
+    """How a watch's events show their objects. Forms of one name are the same for everybody."""
+    name = f"{kind.resource.api_version}/{kind.resource.plural}" if kind.stored_as else ""
+    encode: Callable[[bytes], bytes]
+    match call.accepted.as_:
+        case "Table":
+            include = call.request.query.get("includeObject", "Metadata")
+            encode = _encode_table(call, kind)
+            return Form(f"{name} table {include}", encode)
+        case "PartialObjectMetadata" | "PartialObjectMetadataList":
+            return Form(f"{name} partial", lambda value: codec.encode(partial(decoded(kind, value))))
+        case _:
+            return Form(name, lambda value: served(kind, value)) if name else PLAIN
+
+
+def _encode_table(call: Call, kind: Kind) -> Callable[[bytes], bytes]:
+    return lambda value: codec.encode(_table(call, kind, [value], revision=revision_of(value)))

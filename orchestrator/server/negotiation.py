@@ -1,0 +1,58 @@
+"""What form of answer a client asks for in its `Accept` header. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+JSON = "application/json"
+YAML = "application/yaml"
+
+As = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The first form in the header that we have. `is_acceptable` is False when there is none."""
+
+    media_type: str = JSON
+    as_: As = ""
+    version: str = "v1"
+    is_acceptable: bool = True
+
+
+ANYTHING = Accepted()
+_NOTHING = Accepted(is_acceptable=False)
+_FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+@lru_cache(maxsize=256)
+def accepted(header: str) -> Accepted:
+    """Read an `Accept` header; an empty one accepts anything."""
+    if not header.strip():
+        return ANYTHING
+    clauses = [_clause(text) for text in header.split(",")]
+    # Stable: of equal weight, the first named comes first.
+    for _, media_type, parameters in sorted(clauses, key=lambda clause: -clause[0]):
+        if media_type in ("*/*", "application/*"):
+            media_type = JSON
+        if media_type not in (JSON, YAML, "application/x-yaml"):
+            continue
+        as_ = parameters.get("as", "")
+        if not as_:
+            return Accepted(JSON if media_type == JSON else YAML)
+        group, version = parameters.get("g", "meta.k8s.io"), parameters.get("v", "v1")
+        if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in _FORMS and media_type == JSON:
+            return Accepted(JSON, as_, version)  # type: ignore[arg-type]  # one of the literals: it is in _FORMS
+    return _NOTHING
+
+
+def _clause(text: str) -> tuple[float, str, dict[str, str]]:
+    media_type, *rest = (part.strip() for part in text.split(";"))
+    parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+    try:
+        weight = float(parameters.pop("q", "1"))
+    except ValueError:
+        weight = 1.0
+    return weight, media_type.lower(), parameters

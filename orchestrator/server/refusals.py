@@ -1,0 +1,90 @@
+"""The refusals that every kind shares, in Kubernetes' words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.api.problems import Problem
+from orchestrator.api.problems import invalid as negative
+from orchestrator.api.resources import Resource
+from orchestrator.machinery.errors import (
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    Conflict,
+    Gone,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+)
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def _details(resource: Resource, name: str) -> dict[str, Any]:
+    details = {"name": name, "group": resource.group, "kind": resource.plural}
+    return {key: value for key, value in details.items() if value}
+
+
+def not_found(resource: Resource, name: str) -> NotFound:
+    """No object of this name."""
+    return NotFound(f'{resource.group_resource} "{name}" not found', details=_details(resource, name))
+
+
+def no_such_resource() -> NotFound:
+    """Nothing is served at this path."""
+    return NotFound("the server could not find the requested resource", details={})
+
+
+def not_allowed(verb: str = "") -> MethodNotAllowed:
+    """The resource does not have this verb."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})
+
+
+def already_exists(resource: Resource, name: str, *, is_being_deleted: bool = False) -> AlreadyExists:
+    """A create found the name taken."""
+    message = f'{resource.group_resource} "{name}" already exists'
+    if is_being_deleted:
+        message = f"object is being deleted: {message}"
+    return AlreadyExists(message, details=_details(resource, name))
+
+
+def conflict(resource: Resource, name: str, why: str = MODIFIED) -> Conflict:
+    """The write does not fit what is there."""
+    message = f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}'
+    return Conflict(message, details=_details(resource, name))
+
+
+def invalid(resource: Resource, name: str, problems: Sequence[Problem]) -> Invalid:
+    """The object breaks rules of its kind."""
+    return Invalid.of(group=resource.group, kind=resource.kind, name=name, problems=problems)
+
+
+def invalid_replicas(replicas: int) -> Problem:
+    """A scale below zero."""
+    return negative("spec.replicas", replicas, "must be greater than or equal to 0")
+
+
+def bad_parameter(name: str, value: str, why: str) -> BadRequest:
+    """A query parameter that cannot be understood."""
+    return BadRequest(f'{name}: Invalid value: "{value}": {why}')
+
+
+def expired(oldest: int | None = None, asked: int | None = None) -> Gone:
+    """A watch asked for what is no longer kept."""
+    if oldest is None:
+        return Gone("too old resource version")
+    return Gone(f"too old resource version: {asked} ({oldest})")
+
+
+def too_large_revision(asked: int, current: int) -> ApiError:
+    """The revision asked for has not come within the time that we wait for it."""
+    error = ServiceUnavailable(
+        f"Too large resource version: {asked}, current: {current}",
+        details={"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
+    )
+    error.details["retryAfterSeconds"] = 1
+    error.status_code, error.status_reason = 504, "Timeout"
+    return error

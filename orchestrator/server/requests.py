@@ -1,0 +1,101 @@
+"""What a request asks for, read off its method and URL. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from orchestrator.api import kinds
+from orchestrator.api.kinds import Kind
+
+_NO_QUERY: Mapping[str, str] = {}
+_COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+_OBJECT_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+# Go's strconv.ParseBool, which reads these parameters in Kubernetes.
+_TRUE = frozenset(("1", "t", "T", "true", "True", "TRUE"))
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One request. Without a `resource` it is for a plain path (`/version`), and the verb is the method in lower case.
+
+    `kind` is None where group, version and resource name nothing that is served. `query` has a parameter's last value.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""
+    kind: Kind | None = None
+
+    def flag(self, parameter: str) -> bool:
+        """Whether a boolean parameter is set, as Go reads it."""
+        return self.query.get(parameter, "") in _TRUE
+
+
+def parse(method: str, target: str) -> Request:
+    """Read a request's method and target (path and query as they came)."""
+    path, _, query_text = target.partition("?")
+    query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else _NO_QUERY
+    parts = path.split("/")
+    if "%" in path:
+        parts = [unquote(part) for part in parts]
+    if len(parts) > 3 and parts[1] == "api" and parts[3]:
+        group, version, rest = "", parts[2], parts[3:]
+    elif len(parts) > 4 and parts[1] == "apis" and parts[4]:
+        group, version, rest = parts[2], parts[3], parts[4:]
+    else:
+        return Request(method, path, query, method.lower())
+    return _of_resource(method, path, query, group, version, rest)
+
+
+def _of_resource(
+    method: str, path: str, query: Mapping[str, str], group: str, version: str, parts: list[str]
+) -> Request:
+    namespace = ""
+    if parts[0] == "namespaces" and not group:
+        # `namespaces/X` is the object, as are its own subresources; anything further is within that namespace.
+        if len(parts) > 2 and parts[2] and parts[2] not in ("status", "finalize"):
+            namespace, parts = parts[1], parts[2:]
+        elif len(parts) > 1:
+            namespace = parts[1]
+    elif parts[0] == "namespaces" and len(parts) > 2:
+        namespace, parts = parts[1], parts[2:]
+    resource = parts[0]
+    name = parts[1] if len(parts) > 1 else ""
+    subresource = parts[2] if len(parts) > 2 else ""
+    if name or (resource == "namespaces" and not group and namespace):
+        verb = _OBJECT_VERBS.get(method, method.lower())
+    else:
+        verb = _COLLECTION_VERBS.get(method, method.lower())
+        if verb == "list" and query.get("watch", "") in _TRUE:
+            verb = "watch"
+    return Request(
+        method,
+        path,
+        query,
+        verb,
+        group,
+        version,
+        resource,
+        namespace,
+        name,
+        subresource,
+        "/".join(parts[3:]),
+        kinds.find(group, version, resource),
+    )
