@@ -167,7 +167,7 @@ def _go_words(text: str, data: bytes | str) -> str:
     if position is None:
         return text
     raw = data.encode() if isinstance(data, str) else data
-    at = int(position[2])
+    at = int(position[2]) - (position[1] == "trailing characters")  # counted from behind that character
     shown = raw[at : at + 1].decode("latin-1")
     where = {
         "object keys must be strings": "looking for beginning of object key string",

@@ -16,10 +16,8 @@ from orchestrator.api import quantities
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-_time_matches = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z").fullmatch
-_micro_time_matches = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
-).fullmatch
+_time_matches = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z").fullmatch
+_micro_time_matches = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z").fullmatch
 _rfc3339_matches = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})"
 ).fullmatch
@@ -88,33 +86,42 @@ def as_base64(value: str) -> str:
 
 def is_time(value: str) -> bool:
     """Whether it is a UTC timestamp of whole seconds."""
-    return _time_matches(value) is not None
+    return _time_matches(value) is not None and _exists(value)
 
 
 def is_micro_time(value: str) -> bool:
     """Whether it is a UTC timestamp with six decimals."""
-    return _micro_time_matches(value) is not None
+    return _micro_time_matches(value) is not None and _exists(value)
+
+
+def _exists(value: str) -> bool:
+    """Whether the calendar has the moment: there is no 30th of February."""
+    try:
+        datetime.datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def as_time(value: str) -> str:
     """The timestamp in UTC and whole seconds; raises `WrongValue`."""
-    return _moment(value).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _moment(value).isoformat(timespec="seconds") + "Z"
 
 
 def as_micro_time(value: str) -> str:
     """The timestamp in UTC with six decimals; raises `WrongValue`."""
-    return _moment(value).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _moment(value).isoformat(timespec="microseconds") + "Z"
 
 
 def _moment(value: str) -> datetime.datetime:
     matched = _rfc3339_matches(value)
-    try:
-        if matched is None:
-            raise ValueError(value)
-        fraction = ((matched[3] or "") + "000000")[:6]
-        zone = "+00:00" if matched[4] == "Z" else matched[4]
-        moment = datetime.datetime.fromisoformat(f"{matched[1]}T{matched[2]}.{fraction}{zone}")
-        return moment.astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
+    if matched is None:
         form = "2006-01-02T15:04:05Z07:00"
-        raise WrongValue(f'parsing time "{value}" as "{form}": cannot parse "{value}" as "2006"') from None
+        raise WrongValue(f'parsing time "{value}" as "{form}": cannot parse "{value}" as "2006"')
+    fraction = ((matched[3] or "") + "000000")[:6]
+    zone = "+00:00" if matched[4] == "Z" else matched[4]
+    try:
+        moment = datetime.datetime.fromisoformat(f"{matched[1]}T{matched[2]}.{fraction}{zone}")
+        return moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise WrongValue(f'parsing time "{value}": day out of range') from None
