@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.api import codec
+from orchestrator.server import discovery, openapi
+
+PATHS = list(codec.decode(openapi.index())["paths"])
+
+
+def documents(path: str) -> Any:
+    found = openapi.document(path)
+    assert found is not None
+    return codec.decode(found[0])
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(child) for child in value.values()))
+    return set().union(*(references(child) for child in value)) if isinstance(value, list) else set()
+
+
+def types(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        own = [value["type"]] if isinstance(value.get("type"), (str, list)) else []
+        return own + [found for child in value.values() for found in types(child)]
+    return [found for child in value for found in types(child)] if isinstance(value, list) else []
+
+
+def test_the_index_leads_to_each_group_under_a_url_of_its_content() -> None:
+    paths = codec.decode(openapi.index())["paths"]
+    assert {"api/v1", "apis/apps/v1"} <= paths.keys()
+    for path, entry in paths.items():
+        found = openapi.document(path)
+        assert found is not None
+        etag = found[1]
+        assert etag.startswith('"')
+        assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={etag.strip(chr(34))}"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_documents_are_whole(path: str) -> None:
+    document = documents(path)
+    schemas = document["components"]["schemas"]
+    assert references(document) <= {f"#/components/schemas/{name}" for name in schemas}
+    assert b"$defs" not in codec.encode(document)
+    assert all(isinstance(found, str) for found in types(schemas))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_patch_takes_validation_and_dry_run(path: str) -> None:
+    patches = [item["patch"] for item in documents(path)["paths"].values() if "patch" in item]
+    for patch in patches:
+        assert {"dryRun", "fieldValidation"} <= {parameter["name"] for parameter in patch["parameters"]}
+
+
+def test_kinds_are_found_by_their_group_version_kind() -> None:
+    document = documents("apis/apps/v1")
+    item = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]
+    kind = {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert item["patch"]["x-kubernetes-group-version-kind"] == kind
+    deployment = document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"]
+    assert deployment["x-kubernetes-group-version-kind"] == [kind]
+    assert "enum" not in deployment["properties"]["kind"]
+    scale = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]
+    assert scale["put"]["x-kubernetes-group-version-kind"]["group"] == "autoscaling"
+
+
+def test_references_with_a_description_are_wrapped_as_kubernetes_does() -> None:
+    pod = documents("api/v1")["components"]["schemas"]["io.k8s.api.core.v1.Pod"]
+    assert pod["properties"]["spec"]["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"}]
+    spec = documents("api/v1")["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]
+    assert spec["properties"]["containers"]["items"] == {"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"}
+    assert spec["properties"]["containers"]["x-kubernetes-patch-merge-key"] == "name"
+
+
+def test_other_documents_are_not_there() -> None:
+    assert openapi.document("apis/nope/v1") is None
+    assert openapi.document("") is None
+
+
+def test_documents_cover_what_discovery_lists() -> None:
+    for group, version in discovery.group_versions():
+        path = f"apis/{group}/{version}" if group else f"api/{version}"
+        assert (openapi.document(path) is None) == (not discovery.kinds_of(group, version))
