@@ -59,7 +59,7 @@ async def test_a_created_pod_is_defaulted_and_reads_back_the_same(client: Client
 
 async def test_a_taken_name_is_refused_in_kubernetes_words(client: Client) -> None:
     await client.create(PODS, a_pod(), "default", into=bytes)
-    with pytest.raises(AlreadyExists, match='^pods "web" already exists$'):
+    with pytest.raises(AlreadyExists, match=r'^pods "web" already exists$'):
         await client.create(PODS, a_pod(), "default", into=bytes)
 
 
@@ -72,11 +72,11 @@ async def test_generated_names_are_filled_in(client: Client) -> None:
 
 
 async def test_missing_objects_and_namespaces_are_not_found(client: Client) -> None:
-    with pytest.raises(NotFound, match='^pods "x" not found$'):
+    with pytest.raises(NotFound, match=r'^pods "x" not found$'):
         await client.get(PODS, "x", "default", into=bytes)
-    with pytest.raises(NotFound, match='^deployments.apps "x" not found$'):
+    with pytest.raises(NotFound, match=r'^deployments.apps "x" not found$'):
         await client.delete(DEPLOYMENTS, "x", "default")
-    with pytest.raises(NotFound, match='^namespaces "nowhere" not found$'):
+    with pytest.raises(NotFound, match=r'^namespaces "nowhere" not found$'):
         await client.create(PODS, a_pod(), "nowhere", into=bytes)
 
 
@@ -86,7 +86,7 @@ async def test_an_update_must_start_from_the_newest_version(client: Client) -> N
     assert second["data"] == {"k": "2"}
     assert second["metadata"]["uid"] == first["metadata"]["uid"]
     with pytest.raises(
-        Conflict, match='Operation cannot be fulfilled on configmaps "c": the object has been modified;'
+        Conflict, match=r'Operation cannot be fulfilled on configmaps "c": the object has been modified;'
     ):
         await client.update(CONFIGMAPS, "c", {**first, "data": {"k": "3"}}, "default", into=dict)
     unconditional = await client.update(CONFIGMAPS, "c", a_configmap(k="4"), "default", into=dict)
@@ -332,15 +332,19 @@ async def test_pages_show_one_snapshot_and_expire(running: RunningServer, client
         await client.list(CONFIGMAPS, "default", into=dict, limit=2, continue_token=first.continue_token)
 
 
-async def test_tables_and_metadata_only(client: Client) -> None:
+async def get_as(running: RunningServer, path: str, accept: str) -> Any:
+    headers = {"Authorization": "Bearer admin", "Accept": accept}
+    async with aiohttp.ClientSession(running.url, headers=headers) as session, session.get(path) as answer:
+        return await answer.json()
+
+
+async def test_tables_and_metadata_only(running: RunningServer, client: Client) -> None:
     await client.create(PODS, a_pod(), "default", into=bytes)
-    table = json.loads(
-        await client.request("GET", PODS.path("default"), accept="application/json;as=Table;v=v1;g=meta.k8s.io")
-    )
+    table = await get_as(running, PODS.path("default"), "application/json;as=Table;v=v1;g=meta.k8s.io")
     assert table["kind"] == "Table"
     assert table["rows"][0]["cells"][0] == "web"
     form = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-    partial = json.loads(await client.request("GET", PODS.path("default"), accept=form))
+    partial = await get_as(running, PODS.path("default"), form)
     assert partial["kind"] == "PartialObjectMetadataList"
     assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
 

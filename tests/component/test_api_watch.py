@@ -1,0 +1,190 @@
+"""Watches over the wire: what comes, in which order, as what, and how a watch ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from orchestrator.api.resources import CONFIGMAPS, PODS, Resource
+from tests.support.server import RunningServer
+
+
+class Lines:
+    """A watch's events, one at a time."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self._buffer = b""
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            while b"\n" not in self._buffer:
+                chunk = await self._answer.content.readany()
+                if not chunk:
+                    raise EOFError
+                self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        event: dict[str, Any] = json.loads(line)
+        return event
+
+    async def seen(self, count: int) -> list[tuple[str, str]]:
+        """The next events as (type, name)."""
+        events = [await self.next() for _ in range(count)]
+        return [(event["type"], event["object"]["metadata"]["name"]) for event in events]
+
+
+@asynccontextmanager
+async def watching(
+    server: RunningServer, resource: Resource, namespace: str = "default", accept: str = "", **query: str
+) -> AsyncIterator[Lines]:
+    headers = {"Authorization": "Bearer admin"} | ({"Accept": accept} if accept else {})
+    async with (
+        aiohttp.ClientSession(server.url, headers=headers) as session,
+        session.get(resource.path(namespace), params={"watch": "1", **query}) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        yield Lines(answer)
+
+
+def a_configmap(name: str, **labels: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}
+
+
+async def test_a_watch_without_a_version_shows_what_is_there_and_then_every_change(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("old"), "default", into=bytes)
+        async with watching(api_server, CONFIGMAPS) as lines:
+            assert await lines.seen(1) == [("ADDED", "old")]
+            created = await client.create(CONFIGMAPS, a_configmap("new"), "default", into=dict)
+            await client.patch(CONFIGMAPS, "new", {"data": {"a": "b"}}, "default", into=bytes)
+            await client.delete(CONFIGMAPS, "new", "default")
+            added, modified, deleted = [await lines.next() for _ in range(3)]
+    assert added == {"type": "ADDED", "object": created}
+    assert (modified["type"], deleted["type"]) == ("MODIFIED", "DELETED")
+    revisions = [int(event["object"]["metadata"]["resourceVersion"]) for event in (added, modified, deleted)]
+    assert revisions == sorted(set(revisions))
+    assert deleted["object"]["data"] == {"a": "b"}
+
+
+async def test_a_watch_resumes_after_the_version_it_names(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
+        await client.create(CONFIGMAPS, a_configmap("b"), "default", into=bytes)
+        version = first["metadata"]["resourceVersion"]
+        async with watching(api_server, CONFIGMAPS, resourceVersion=version) as lines:
+            assert await lines.seen(1) == [("ADDED", "b")]
+            await client.create(CONFIGMAPS, a_configmap("c"), "default", into=bytes)
+            assert await lines.seen(1) == [("ADDED", "c")]
+
+
+async def test_selectors_show_coming_and_going(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        listing = await client.list(CONFIGMAPS, "default", into=dict)
+        query = {"labelSelector": "tier=front", "resourceVersion": str(listing.revision)}
+        async with watching(api_server, CONFIGMAPS, **query) as lines:
+            await client.create(CONFIGMAPS, a_configmap("x", tier="back"), "default", into=bytes)
+            for tier in ("front", "front", "back"):
+                change = {"metadata": {"labels": {"tier": tier}}, "data": {"n": tier}}
+                await client.patch(CONFIGMAPS, "x", change, "default", into=bytes)
+                await client.patch(CONFIGMAPS, "x", {"data": {"again": tier}}, "default", into=bytes)
+            await client.create(CONFIGMAPS, a_configmap("y", tier="front"), "default", into=bytes)
+            await client.delete(CONFIGMAPS, "y", "default")
+            expected = [("ADDED", "x"), ("MODIFIED", "x"), ("DELETED", "x"), ("ADDED", "y"), ("DELETED", "y")]
+            assert await lines.seen(5) == expected
+
+
+async def test_a_node_sees_its_pods_from_binding_to_the_end(api_server: RunningServer) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i:1"}]},
+    }
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"name": "n1"}}
+    async with (
+        api_server.client() as client,
+        watching(api_server, PODS, "", fieldSelector="spec.nodeName=n1") as mine,
+        watching(api_server, PODS, "", fieldSelector="spec.nodeName=n2") as other,
+        watching(api_server, PODS, "", fieldSelector="metadata.name=p") as named,
+    ):
+        await client.create(PODS, pod, "default", into=bytes)
+        await client.create(PODS, binding, "default", into=bytes, name="p", subresource="binding")
+        await client.delete(PODS, "p", "default", grace_s=0)
+        assert await mine.seen(2) == [("ADDED", "p"), ("DELETED", "p")]
+        assert await named.seen(3) == [("ADDED", "p"), ("MODIFIED", "p"), ("DELETED", "p")]
+        pod["spec"]["nodeName"] = "n2"  # type: ignore[index]
+        await client.create(PODS, {**pod, "metadata": {"name": "q"}}, "default", into=bytes)
+        assert await other.seen(1) == [("ADDED", "q")]
+
+
+async def test_a_streamed_list_ends_with_its_bookmark(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        for name in ("a", "b"):
+            await client.create(CONFIGMAPS, a_configmap(name), "default", into=bytes)
+        query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+        async with watching(api_server, CONFIGMAPS, **query) as lines:
+            assert await lines.seen(2) == [("ADDED", "a"), ("ADDED", "b")]
+            bookmark = await lines.next()
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["kind"] == "ConfigMap"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) == api_server.cache.revision
+
+
+async def test_a_version_that_is_forgotten_is_gone(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+        for number in range(12_000):
+            # Straight into the cache's feed: the wire is not what this is about.
+            await api_server.store.put(
+                "/registry/core/configmaps/default/a", b'{"metadata":{"name":"a"}}', expect_revision=None
+            )
+            if number % 500 == 0:
+                await asyncio.sleep(0)
+        async with aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session:
+            query = {"watch": "1", "resourceVersion": "5"}
+            async with session.get(CONFIGMAPS.path("default"), params=query) as answer:
+                assert answer.status == 410
+                assert (await answer.json())["reason"] == "Expired"
+
+
+async def test_a_watch_ends_when_its_time_is_up(api_server: RunningServer) -> None:
+    async with watching(api_server, CONFIGMAPS, timeoutSeconds="1") as lines:
+        with pytest.raises(EOFError):
+            await lines.next()
+    assert len(api_server.cache.collection(CONFIGMAPS).watchers) == 0
+
+
+async def test_a_client_that_leaves_is_forgotten(api_server: RunningServer) -> None:
+    async with watching(api_server, CONFIGMAPS):
+        assert len(api_server.cache.collection(CONFIGMAPS).watchers) == 1
+    async with asyncio.timeout(10):
+        while len(api_server.cache.collection(CONFIGMAPS).watchers):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+async def test_tables_are_watched_too(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        async with watching(api_server, CONFIGMAPS, accept=accept) as lines:
+            event = await lines.next()
+    assert event["type"] == "ADDED"
+    assert event["object"]["kind"] == "Table"
+    assert event["object"]["rows"][0]["cells"][0] == "a"
+
+
+async def test_a_version_from_the_future_is_waited_for_and_then_refused(api_server: RunningServer) -> None:
+    async with (
+        aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session,
+        session.get(CONFIGMAPS.path("default"), params={"resourceVersion": "100000"}) as answer,
+    ):
+        assert answer.status == 504
+        body = await answer.json()
+    assert body["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
