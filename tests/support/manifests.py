@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from orchestrator.api.strategies.base import Strategy
+
 Manifest = dict[str, Any]
 _MISSING = object()
 
@@ -99,15 +101,12 @@ def a_typical_pod(name: str = "web-5d4f8c7b9-x2x4x") -> Manifest:
 
 
 def changed(manifest: Manifest, path: str, value: Any = _MISSING) -> Manifest:
-    """A copy with one place set, or removed where no value is given: `changed(pod, "spec.containers.0.image", "")`."""
+    """A copy with one place set, or removed where no value is given: `changed(pod, "spec/containers/0/image", "")`."""
     result = copy.deepcopy(manifest)
-    *parents, last = path.split("/") if "/" in path else path.split(".")
+    *parents, last = path.split("/")
     place: Any = result
     for step in parents:
-        if isinstance(place, list):
-            place = place[int(step)]
-        else:
-            place = place.setdefault(step, {})
+        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
     key: Any = int(last) if isinstance(place, list) else last
     if value is _MISSING:
         del place[key]
@@ -116,3 +115,36 @@ def changed(manifest: Manifest, path: str, value: Any = _MISSING) -> Manifest:
     else:
         place[key] = value
     return result
+
+
+def created(strategy: Strategy, manifest: Manifest) -> Manifest:
+    """The object as a create would store it, without what the server adds to its metadata."""
+    obj = copy.deepcopy(manifest)
+    strategy.prepare_create(obj)
+    strategy.default(obj)
+    return obj
+
+
+def refusals(strategy: Strategy, manifest: Manifest) -> list[str]:
+    """What a create is refused for, as Kubernetes prints it."""
+    return [str(problem) for problem in strategy.validate_create(created(strategy, manifest))]
+
+
+def updated(strategy: Strategy, manifest: Manifest, old: Manifest) -> Manifest:
+    """The object as an update of the stored `old` would store it."""
+    obj = copy.deepcopy(manifest)
+    strategy.prepare_update(obj, copy.deepcopy(old))
+    strategy.default(obj)
+    return obj
+
+
+def update_refusals(strategy: Strategy, manifest: Manifest, old: Manifest) -> list[str]:
+    """What an update of the stored `old` is refused for."""
+    return [str(problem) for problem in strategy.validate_update(updated(strategy, manifest, old), old)]
+
+
+def status_refusals(strategy: Strategy, manifest: Manifest, old: Manifest) -> list[str]:
+    """What an update of the status of the stored `old` is refused for."""
+    obj = copy.deepcopy(manifest)
+    strategy.prepare_status_update(obj, copy.deepcopy(old))
+    return [str(problem) for problem in strategy.validate_status_update(obj, old)]

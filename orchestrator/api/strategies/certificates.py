@@ -72,12 +72,6 @@ class _CertificateSigningRequests(SpecAndStatus):
         if decided or others:
             status["conditions"] = decided + others
 
-    def prepare_approval(self, obj: Object, old: Object) -> None:
-        """For the `approval` subresource: conditions may change, the certificate may not."""
-        keep(obj, old, "spec")
-        status = obj.setdefault("status", {})
-        keep(status, old.get("status") or {}, "certificate")
-
     def rules(self, obj: Object) -> Sequence[Problem]:
         spec = obj.get("spec") or {}
         problems: Problems = []
@@ -100,8 +94,8 @@ class _CertificateSigningRequests(SpecAndStatus):
         return [*_kept_conditions(obj, old), *_decisions_untouched(obj, old), *_no_certificate(obj, old)]
 
     def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        # Serves `status` and `approval`: which of them may touch which part was settled when the change was prepared.
         problems = [*self._metadata(obj, old), *self.rules(obj), *_kept_conditions(obj, old)]
-        problems += _decisions_untouched(obj, old)
         certificate, was = _certificate(obj), _certificate(old)
         if certificate != was:
             if was:
@@ -110,11 +104,6 @@ class _CertificateSigningRequests(SpecAndStatus):
             elif fault := _certificate_fault(certificate):
                 problems.append(invalid("status.certificate", "<certificate data>", fault))
         return problems
-
-    def validate_approval(self, obj: Object, old: Object) -> Sequence[Problem]:
-        """The rules of an update through the `approval` subresource."""
-        problems = [*self._metadata(obj, old), *self.rules(obj), *_kept_conditions(obj, old)]
-        return [*problems, *_no_certificate(obj, old)]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}

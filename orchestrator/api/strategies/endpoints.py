@@ -89,8 +89,6 @@ def _port(port: Mapping[str, Any], path: str, *, name_needed: bool) -> Problems:
 
 
 class _EndpointSlices(Named):
-    has_generation = False
-
     def default(self, obj: Object) -> None:
         for port in obj.get("ports") or ():
             if port.get("name") is None:

@@ -24,6 +24,7 @@ class _Nodes(SpecAndStatus):
 
     def prepare_status_update(self, obj: Object, old: Object) -> None:
         keep(obj, old, "spec")
+        self.default(obj)
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -26,7 +26,6 @@ from orchestrator.api.strategies.rules import (
 )
 
 NONE = "None"
-NODE_PORTS = range(30000, 32768)
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _FAMILIES = ("IPv4", "IPv6")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
@@ -192,12 +191,6 @@ def _node_ports(ports: Sequence[Mapping[str, Any]], kind: str) -> Problems:
         field = f"spec.ports[{index}].nodePort"
         if kind == "ClusterIP":
             problems.append(forbidden(field, "may not be used when `type` is 'ClusterIP'"))
-        elif number not in NODE_PORTS:
-            words = (
-                "provided port is not in the valid range. "
-                f"The range of valid ports is {NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
-            )
-            problems.append(invalid(field, number, words))
         key = (port.get("protocol", ""), number)
         if key in taken:
             problems.append(duplicate(field, number))

@@ -46,6 +46,10 @@ class _Services(SpecAndStatus):
         if service_type(spec) != "LoadBalancer" and "status" in obj:
             obj["status"] = {**obj["status"], "loadBalancer": {}}
 
+    def prepare_status_update(self, obj: Object, old: Object) -> None:
+        keep(obj, old, "spec")
+        self.default(obj)
+
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         kind = spec["type"] = service_type(spec)
