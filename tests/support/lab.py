@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.lab import network, observed, record
+from orchestrator.lab import demo, network, observed, record
 from orchestrator.lab.engine import Engine
 from orchestrator.lab.layout import API_PORT, LabLayout, prefix_of
 from orchestrator.lab.processes import inside
@@ -193,6 +193,14 @@ class Cluster:
         """Run a command in the node's network."""
         line = inside(self.lab.node(node), *argv)
         return subprocess.run(line, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+    def spawn_on_node(self, node: str, *argv: str) -> subprocess.Popen[bytes]:
+        """Start a program in the node's network; the caller ends it."""
+        return subprocess.Popen(inside(self.lab.node(node), *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def welcomed(self, address: str) -> bool:
+        """Whether nginx answers this machine at `address`."""
+        return "Welcome to nginx!" in demo.answer_of(f"http://{address}/")
 
     def cut(self, node: str) -> None:
         network.cut(self.lab, node)
