@@ -1,0 +1,228 @@
+"""Our own conventions, checked: layout, sizes, words, docstrings. Import rules are import-linter's (pyproject.toml)."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("orchestrator", "node_agent", "netproxy")
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+
+# Longer than the limit, each with its reason. An entry that is no longer needed fails the test, so the list stays true.
+LONG_MODULES: dict[str, str] = {
+    "orchestrator/api/views/pods.py": "a plain list of the fields of one kind; cutting it would hide what belongs together",
+}
+LONG_FUNCTIONS: dict[str, str] = {}
+
+FORBIDDEN_NAMES = ("utils", "util", "common", "helpers", "helper", "misc", "manager")
+SHRUGS = ("for some reason", "no idea why", "hack", "xxx", "fixme", "workaround for reasons")
+TODO_WITHOUT_ISSUE = re.compile(r"\bTODO\b(?!\(#\d+\))")
+
+
+@cache
+def modules() -> tuple[Path, ...]:
+    """Our own modules that are in the repository or about to be."""
+    return tuple(sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")))
+
+
+@cache
+def suite() -> tuple[Path, ...]:
+    return tuple(sorted((ROOT / "tests").rglob("*.py")))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def test_modules_are_short_or_say_why_not():
+    long = {name_of(path) for path in modules() if len(path.read_text().splitlines()) > MODULE_LINES_MAX}
+    assert long == set(LONG_MODULES), "split it at its seam, or write the reason down in LONG_MODULES"
+
+
+def test_functions_are_short_or_say_why_not():
+    long = {
+        f"{name_of(path)}:{node.name}"
+        for path in modules()
+        for node in functions_of(path)
+        if lines_of(node) > FUNCTION_LINES_MAX
+    }
+    assert long == set(LONG_FUNCTIONS), "split it, or write the reason down in LONG_FUNCTIONS"
+
+
+def test_nothing_is_named_after_nothing():
+    named = [name_of(path) for path in (*modules(), *suite()) if {path.stem, path.parent.name} & set(FORBIDDEN_NAMES)]
+    assert named == [], "say the domain thing"
+
+
+def test_every_decision_has_its_shell_its_page_and_its_test():
+    tested = {name_of(path) for path in suite()}
+    for path in modules():
+        if path.stem != "decide":
+            continue
+        folder = path.parent
+        mirrored = name_of(folder).removeprefix("orchestrator/")
+        assert (folder / "shell.py").exists() or any(folder.glob("worker.py")), f"{name_of(folder)} has no shell"
+        assert (folder / "README.md").exists(), f"{name_of(folder)} has no README.md"
+        assert any(mirrored in name or f"test_{folder.name}" in name for name in tested), f"{name_of(path)} has no test"
+
+
+def test_decisions_await_nothing_and_read_no_clock():
+    forbidden = {"asyncio", "time", "random", "socket", "logging"}
+    for path in modules():
+        if not path.stem.startswith("decide"):
+            continue
+        for node in ast.walk(tree_of(path)):
+            assert not isinstance(node, ast.Await | ast.AsyncFunctionDef), f"{name_of(path)} awaits"
+            if isinstance(node, ast.Import):
+                assert not forbidden & {alias.name.split(".")[0] for alias in node.names}, name_of(path)
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in forbidden, name_of(path)
+
+
+def test_every_module_says_what_it_owns():
+    silent = [
+        name_of(path) for path in modules() if path.read_text().strip() and ast.get_docstring(tree_of(path)) is None
+    ]
+    assert silent == []
+
+
+def test_every_setting_has_a_docstring():
+    for path in modules():
+        if path.name != "config.py":
+            continue
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef) and not any("Error" in ast.unparse(base) for base in node.bases):
+                silent = [name for name, documented in settings_of(node) if not documented]
+                assert silent == [], f"{name_of(path)}: {node.name} has settings without a docstring"
+
+
+def settings_of(node: ast.ClassDef) -> Iterator[tuple[str, bool]]:
+    """The fields of a class, and whether the statement after each is a docstring."""
+    for position, statement in enumerate(node.body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            following = node.body[position + 1] if position + 1 < len(node.body) else None
+            documented = (
+                isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+                and isinstance(following.value.value, str)
+            )
+            yield statement.target.id, documented
+
+
+@pytest.mark.parametrize(
+    ("imported", "allowed"),
+    [
+        pytest.param("docker", {"node_agent/runtime/docker.py"}, id="docker"),
+        pytest.param("unittest.mock", set(), id="mock"),
+    ],
+)
+def test_one_home_for_each_library(imported, allowed):
+    users = {name_of(path) for path in (*modules(), *suite()) if imports(path, imported)}
+    users -= {name for name in users if name.startswith("tests/") and imported == "docker"}
+    assert users <= allowed
+
+
+def test_json_is_encoded_and_decoded_in_one_place():
+    users = {name_of(path) for path in modules() if "msgspec.json" in code_of(path)}
+    assert users <= {"orchestrator/api/codec.py"}
+
+
+def imports(path: Path, name: str) -> bool:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import) and any(a.name == name or a.name.startswith(name + ".") for a in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            module = node.module or ""
+            if module == name or module.startswith(name + "."):
+                return True
+            if any(f"{module}.{alias.name}" == name for alias in node.names):
+                return True
+    return False
+
+
+def code_of(path: Path) -> str:
+    """The module without comments and docstrings."""
+    return ast.unparse(tree_of(path)).replace(ast.get_docstring(tree_of(path)) or "\0", "")
+
+
+def test_broad_excepts_are_where_they_belong():
+    allowed = re.compile(r"worker\.py$|serve(\.py$|/)|server/app\.py$|server/core\.py$")
+    for path in modules():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name) and node.type.id == "Exception":
+                assert allowed.search(name_of(path)), f"{name_of(path)}:{node.lineno} catches everything"
+
+
+def test_comments_do_not_shrug():
+    for path in modules():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            comment = line.partition("#")[2].lower()
+            words = [word for word in SHRUGS if re.search(rf"\b{word}\b", comment)]
+            assert not words, f"{name_of(path)}:{number}: find the reason"
+            assert not TODO_WITHOUT_ISSUE.search(line), f"{name_of(path)}:{number}: a TODO needs its issue"
+
+
+def test_test_folders_mirror_the_packages():
+    for folder in (ROOT / "tests" / "unit").iterdir():
+        if not folder.is_dir() or folder.name == "__pycache__":
+            continue
+        places = [ROOT / "orchestrator" / folder.name, ROOT / folder.name]
+        assert any(place.is_dir() for place in places), f"tests/unit/{folder.name} mirrors nothing"
+
+
+@pytest.mark.parametrize("name", ["up", "down", "test", "check", "setup"])
+def test_scripts_can_be_run(name):
+    path = ROOT / "scripts" / name
+    assert path.read_text().startswith("#!")
+    assert os.access(path, os.X_OK)
+
+
+def test_continuous_integration_runs_the_one_test_command():
+    lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")]
+    assert len(lines) == 1
+    assert "scripts/test" in lines[0]
+
+
+def test_shell_scripts_are_well_formed():
+    for path in (ROOT / "scripts").iterdir():
+        if path.is_file() and path.read_text().startswith("#!/bin/sh"):
+            done = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "NOMENCLATURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"]
+)
+def test_a_newcomer_finds_the_pages_that_are_promised(name):
+    assert (ROOT / name).stat().st_size > 200
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in ROOT.glob("*.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (ROOT / target).exists(), f"{page.name} links to {target}"
