@@ -44,6 +44,7 @@ class Supervisor:
         self._arguments = tuple(arguments)
         self._clock = clock
         self._children = [_Child(name) for name in PROCESSES]
+        self._stopping = False
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit code. Raises `BadConfig` if another supervisor is running."""
@@ -91,7 +92,8 @@ class Supervisor:
     def _note_end(self, child: _Child, exit_code: int) -> int:
         now_s = self._clock.monotonic()
         restart = after_exit(exit_code, ran_s=now_s - child.started_s, failures=child.failures)
-        self._log("supervisor.ended", process=child.name, exit_code=exit_code, again_in_s=restart.delay_s)
+        again_in_s = None if self._stopping else restart.delay_s
+        self._log("supervisor.ended", process=child.name, exit_code=exit_code, again_in_s=again_in_s)
         child.pid, child.failures, child.start_at_s = 0, restart.failures, now_s + restart.delay_s
         self._pid_file(child).unlink(missing_ok=True)
         return exit_code
@@ -103,6 +105,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End the children: first those that use the API server, then the API server itself."""
+        self._stopping = True
         notify(STOPPING)
         for names in (PROCESSES[1:], PROCESSES[:1]):
             children = [child for child in self._children if child.name in names]
