@@ -40,6 +40,8 @@ class PodContext:
     state_dir: Path
     network: str
     pause_image: str
+    # Loaded again when somebody prunes the runtime's images.
+    pause_archive: bytes = b""
     # The images' names for the status, by the runtime's id; as many as the node has images.
     image_ids: dict[str, str] = field(default_factory=dict)
     starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STARTS_AT_ONCE))

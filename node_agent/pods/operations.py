@@ -134,7 +134,10 @@ class Operations:
             except NameTaken:
                 await context.watch.look_at_all()
                 return
-            except (RuntimeRefused, NoSuchImage) as refused:
+            except NoSuchImage:
+                await context.runtime.load_image(context.pause_archive)
+                return
+            except RuntimeRefused as refused:
                 self._sandbox_failed(str(refused))
                 return
             try:

@@ -29,6 +29,7 @@ class ContainerWatch:
         self._listeners: list[Listener] = []
         self._synced = asyncio.Event()
         self._exits: dict[str, asyncio.Event] = {}
+        self._up_or_down: Callable[[], None] = lambda: None
         self.why_down: str | None = "not asked yet"
 
     def states(self) -> list[ContainerState]:
@@ -46,6 +47,10 @@ class ContainerWatch:
     def subscribe(self, listener: Listener) -> None:
         """Call `listener(old, new)` for every change; new is None for a removal."""
         self._listeners.append(listener)
+
+    def when_up_or_down(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the runtime stops or starts to answer."""
+        self._up_or_down = listener
 
     async def wait_synced(self) -> None:
         """Return once all containers are known, and whenever the runtime answers."""
@@ -106,6 +111,7 @@ class ContainerWatch:
         if self.why_down is not None:
             logger.info("runtime.up", containers=len(found))
             self.why_down = None
+            self._up_or_down()
         self._synced.set()
 
     async def _resync(self) -> None:
@@ -119,9 +125,10 @@ class ContainerWatch:
         return state is not None and state.seen_at > at
 
     def _down(self, why: str) -> None:
-        if self.why_down is None:
+        was_up, self.why_down = self.why_down is None, why
+        if was_up:
             logger.warning("runtime.down", why=why[:256])
-        self.why_down = why
+            self._up_or_down()
         self._synced.clear()
 
     def _set(self, container_id: str, state: ContainerState | None) -> None:
