@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,12 +255,13 @@ async def clean_up(config: Config) -> None:
     """Remove this node's containers, their directories, the pod network, routes and rules. Success if all is gone."""
     runtime = DockerRuntime(config.docker_host, owner=config.node_name, clock=SystemClock())
     try:
-        for what, step in (
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("containers", lambda: _remove_containers(runtime)),
             ("routes", DirectRoutes().remove_all),
             ("firewall", lambda: firewall.tear_down(config.cluster_cidr)),
             ("network", lambda: runtime.remove_network(NETWORK)),
-        ):
+        ]
+        for what, step in steps:
             try:
                 await step()
             except (RuntimeUnreachable, RuntimeRefused, NetworkRefused) as refused:

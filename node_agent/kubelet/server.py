@@ -30,6 +30,7 @@ from node_agent.runtime.base import (
     Session,
 )
 from orchestrator.api import codec
+from orchestrator.api.objects import Object
 from orchestrator.machinery import metrics
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.log import get_logger
@@ -189,7 +190,7 @@ def _logged_container(shell: PodShell, name: str, request: LogRequest) -> Seen |
     if found:
         return found[0]
     statuses = [*shell.status.get("containerStatuses", ()), *shell.status.get("initContainerStatuses", ())]
-    waiting = next((one["state"].get("waiting", {}) for one in statuses if one["name"] == name), {})
+    waiting: Object = next((one["state"].get("waiting", {}) for one in statuses if one["name"] == name), {})
     reason = waiting.get("reason", "ContainerCreating")
     if reason in ("ErrImagePull", "ImagePullBackOff"):
         return f'container "{name}" in pod "{pod}" is waiting to start: trying and failing to pull image'
