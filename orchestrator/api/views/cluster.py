@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from orchestrator.api.views.meta import Condition, ObjectMeta, View
 
 
@@ -38,7 +40,7 @@ class Taint(View, frozen=True):
 class NodeSpec(View, frozen=True):
     """The part of a node's spec that controllers read."""
 
-    pod_cidr: str = ""
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
 
@@ -77,7 +79,7 @@ class ServiceSpec(View, frozen=True):
     type: str = "ClusterIP"
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
-    cluster_ip: str = ""
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
     publish_not_ready_addresses: bool = False
 
 

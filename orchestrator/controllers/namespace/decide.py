@@ -54,7 +54,7 @@ def _verdicts(found: Found) -> tuple[Condition, ...]:
     content = "All content successfully removed"
     if counts:
         listed = ", ".join(
-            f"{resource.group_resource} has {count} resource instances"
+            f"{resource.plural}.{resource.group} has {count} resource instances"
             for resource, count in sorted(counts.items(), key=lambda entry: entry[0].group_resource)
         )
         content = f"Some resources are remaining: {listed}"
