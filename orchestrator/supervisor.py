@@ -22,6 +22,7 @@ from orchestrator.systemd import STOPPING, notify
 
 PROGRAM = "wherry-orchestrator"
 PROCESSES = ("api-server", "controllers", "scheduler")
+SERVE_MODULE = "orchestrator.serve"
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again would not help
 _GRACE_S = 10.0
 _OURS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -73,7 +74,7 @@ class Supervisor:
                 return EXIT_CONFIG
 
     def _start(self, child: _Child) -> None:
-        command = [sys.executable, "-m", "orchestrator.serve", child.name, *self._arguments]
+        command = [sys.executable, "-m", SERVE_MODULE, child.name, *self._arguments]
         child.started_s = self._clock.monotonic()
         child.pid = os.posix_spawn(sys.executable, command, os.environ, setsigmask=())
         self._pid_file(child).write_text(f"{child.pid}\n")

@@ -1,0 +1,164 @@
+"""A node gets certificates for itself, and never for the API server's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from orchestrator.api.views.certificates import SigningRequest, SigningRequestSpec, SigningRequestStatus
+from orchestrator.api.views.meta import Condition, ObjectMeta
+from orchestrator.controllers.certificates.decide import (
+    CLIENT_SIGNER,
+    SERVING_SIGNER,
+    Approve,
+    Asked,
+    Cluster,
+    Delete,
+    Fail,
+    Leave,
+    Sign,
+    decide,
+)
+from orchestrator.controllers.moments import seconds_of
+
+CREATED = "2026-01-01T00:00:00Z"
+NOW = seconds_of(CREATED) + 1
+CLUSTER = Cluster(
+    service_cidr="10.96.0.0/16",
+    server_addresses=frozenset({"10.89.0.1"}),
+    server_node="control",
+    addresses={"10.89.0.11": "n1", "10.89.0.12": "n2"},
+)
+USAGES = {
+    CLIENT_SIGNER: ("digital signature", "client auth"),
+    SERVING_SIGNER: ("digital signature", "server auth"),
+}
+
+
+def a_request(
+    signer: str, *, username: str = "system:node:n1", groups: tuple[str, ...] = ("system:nodes",), **fields: Any
+) -> SigningRequest:
+    spec = SigningRequestSpec(
+        request="", signer_name=signer, usages=USAGES.get(signer, ()), username=username, groups=groups
+    )
+    status = SigningRequestStatus(
+        conditions=tuple(Condition(type=name, status="True") for name in fields.pop("conditions", ())),
+        certificate=fields.pop("certificate", ""),
+    )
+    return SigningRequest(
+        metadata=ObjectMeta(name="csr", creation_timestamp=CREATED),
+        spec=msgspec.structs.replace(spec, **fields),
+        status=status,
+    )
+
+
+def asked(node: str = "n1", **fields: Any) -> Asked:
+    return Asked(**{"common_name": f"system:node:{node}", "organizations": ("system:nodes",), **fields})
+
+
+JOINING = {"username": "system:bootstrap:abcdef", "groups": ("system:bootstrappers", "system:authenticated")}
+SERVING = asked(dns_names=("n1",), ip_addresses=("10.89.0.11",))
+
+
+@pytest.mark.parametrize(
+    ("request_", "inside"),
+    [
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(), id="a-machine-joins"),
+        pytest.param(a_request(CLIENT_SIGNER), asked(), id="a-node-renews"),
+        pytest.param(
+            a_request(CLIENT_SIGNER, usages=("key encipherment", "digital signature", "client auth")),
+            asked(),
+            id="an-rsa-key",
+        ),
+        pytest.param(a_request(SERVING_SIGNER), SERVING, id="a-node-serves-at-its-address"),
+        pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.99",)), id="at-a-new-address"),
+        pytest.param(
+            a_request(SERVING_SIGNER, username="system:node:control"),
+            asked("control", ip_addresses=("10.89.0.1",)),
+            id="the-node-on-the-servers-machine-shares-its-address",
+        ),
+    ],
+)
+def test_what_a_node_may_have_is_approved_and_then_signed(request_: SigningRequest, inside: Asked) -> None:
+    assert isinstance(decide(request_, inside, CLUSTER, now=NOW), Approve)
+    approved = msgspec.structs.replace(
+        request_, status=SigningRequestStatus(conditions=(Condition(type="Approved", status="True"),))
+    )
+    is_client = request_.spec.signer_name == CLIENT_SIGNER
+    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(is_client, not is_client, 365 * 86_400)
+
+
+@pytest.mark.parametrize(
+    ("request_", "inside"),
+    [
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), None, id="unreadable"),
+        pytest.param(
+            a_request(CLIENT_SIGNER, **JOINING), asked(organizations=("system:masters",)), id="an-administrator"
+        ),
+        pytest.param(
+            a_request(CLIENT_SIGNER, **JOINING),
+            asked(organizations=("system:nodes", "system:masters")),
+            id="a-node-and-an-administrator",
+        ),
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(common_name="kubernetes-admin"), id="no-node"),
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(common_name="system:node:"), id="a-nameless-node"),
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(dns_names=("n1",)), id="a-client-with-names"),
+        pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(other_names=1), id="a-client-with-a-uri"),
+        pytest.param(
+            a_request(CLIENT_SIGNER, usages=("digital signature", "client auth", "server auth"), **JOINING),
+            asked(),
+            id="more-uses",
+        ),
+        pytest.param(a_request(CLIENT_SIGNER, username="jane", groups=()), asked(), id="somebody-else"),
+        pytest.param(a_request(CLIENT_SIGNER), asked("n2"), id="another-node"),
+        pytest.param(a_request(SERVING_SIGNER, **JOINING), SERVING, id="a-joining-machine-does-not-serve-yet"),
+        pytest.param(a_request(SERVING_SIGNER), asked(), id="a-server-without-names"),
+        pytest.param(
+            a_request(SERVING_SIGNER), asked(dns_names=("kubernetes.default.svc",)), id="the-api-servers-service"
+        ),
+        pytest.param(a_request(SERVING_SIGNER), asked(dns_names=("n2",)), id="another-nodes-name"),
+        pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.96.0.1",)), id="the-service-range"),
+        pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("127.0.0.1",)), id="loopback"),
+        pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.1",)), id="the-api-servers-address"),
+        pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.12",)), id="another-nodes-address"),
+        pytest.param(
+            a_request(SERVING_SIGNER, username="system:node:localhost"),
+            asked("localhost", dns_names=("localhost",)),
+            id="a-node-that-calls-itself-localhost",
+        ),
+    ],
+)
+def test_what_a_node_may_not_have_is_left_and_never_signed(request_: SigningRequest, inside: Asked | None) -> None:
+    assert isinstance(decide(request_, inside, CLUSTER, now=NOW), Leave)
+    approved_by_hand = msgspec.structs.replace(
+        request_, status=SigningRequestStatus(conditions=(Condition(type="Approved", status="True"),))
+    )
+    assert isinstance(decide(approved_by_hand, inside, CLUSTER, now=NOW), Fail)
+
+
+@pytest.mark.parametrize(
+    ("fields", "age_s", "expected"),
+    [
+        pytest.param({"certificate": "x"}, 3599, Leave, id="issued-a-while-ago"),
+        pytest.param({"certificate": "x"}, 3601, Delete, id="issued-long-ago"),
+        pytest.param({"conditions": ("Denied",)}, 3601, Delete, id="denied-long-ago"),
+        pytest.param({"conditions": ("Failed", "Approved")}, 10, Leave, id="failed"),
+        pytest.param({"username": "jane"}, 86_401, Delete, id="nobody-answered"),
+    ],
+)
+def test_finished_requests_do_not_pile_up(fields: dict[str, Any], age_s: float, expected: type) -> None:
+    now = seconds_of(CREATED) + age_s
+    assert isinstance(decide(a_request(SERVING_SIGNER, **fields), SERVING, CLUSTER, now=now), expected)
+
+
+def test_other_signers_requests_are_left_alone() -> None:
+    request = a_request("example.com/mine", conditions=("Approved",))
+    assert isinstance(decide(request, asked(), CLUSTER, now=NOW), Leave)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(None, 365 * 86_400), (60, 600), (3600, 3600), (10**9, 365 * 86_400)])
+def test_a_lifetime_is_kept_within_bounds(wanted: int | None, expected: int) -> None:
+    request = a_request(CLIENT_SIGNER, conditions=("Approved",), expiration_seconds=wanted)
+    assert decide(request, asked(), CLUSTER, now=NOW) == Sign(True, False, expected)

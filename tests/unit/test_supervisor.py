@@ -1,0 +1,154 @@
+"""Restarts by decision, and the supervisor with real processes that stand in for the control plane's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.restarts import Restart, after_exit
+from orchestrator.supervisor import EXIT_CONFIG, PROCESSES
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "ran_s", "failures", "expected"),
+    [
+        pytest.param(-signal.SIGKILL, 0.1, 5, Restart(0.0, 0), id="killed-is-started-at-once"),
+        pytest.param(1, 0.1, 0, Restart(0.2, 1), id="the-first-failure"),
+        pytest.param(1, 0.1, 3, Restart(1.6, 4), id="the-fourth"),
+        pytest.param(1, 0.1, 60, Restart(10.0, 16), id="never-longer-than-ten-seconds"),
+        pytest.param(1, 31.0, 9, Restart(0.2, 1), id="whoever-ran-for-long-starts-over"),
+        pytest.param(0, 0.1, 0, Restart(0.2, 1), id="an-end-nobody-asked-for-is-a-failure"),
+    ],
+)
+def test_after_exit(exit_code: int, ran_s: float, failures: int, expected: Restart) -> None:
+    assert after_exit(exit_code, ran_s=ran_s, failures=failures) == expected
+
+
+# Stands in for `python -m orchestrator.serve`: waits for SIGTERM, or ends as the state directory says.
+_STAND_IN = """
+import pathlib, signal, sys
+state = pathlib.Path(sys.argv[sys.argv.index("--state-dir") + 1])
+order = state / f"{sys.argv[1]}.exit"
+if order.exists():
+    sys.exit(int(order.read_text()))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with (state / "starts").open("a") as starts:
+    starts.write(sys.argv[1] + "\\n")
+while True:
+    signal.pause()
+"""
+
+
+class Running:
+    def __init__(self, tmp_path: Path) -> None:
+        self.state = tmp_path / "state"
+        self.run_dir = self.state / "run"
+        package = tmp_path / "path" / "orchestrator_stand_in"
+        package.mkdir(parents=True)
+        self.state.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "serve.py").write_text(_STAND_IN)
+        self._environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}:{Path.cwd()}"}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        # The real supervisor, told to run the stand-in's module.
+        program = (
+            "import orchestrator.supervisor as s; s.SERVE_MODULE = 'orchestrator_stand_in.serve'; "
+            f"import sys; sys.argv[1:] = ['--state-dir', {str(self.state)!r}]; s.main()"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program], env=self._environment, stderr=subprocess.PIPE, cwd="/"
+        )
+        return self.process
+
+    def pid_of(self, name: str) -> int:
+        try:
+            return int((self.run_dir / f"{name}.pid").read_text() or "0")
+        except FileNotFoundError:
+            return 0
+
+    def starts(self) -> list[str]:
+        path = self.state / "starts"
+        return path.read_text().split() if path.exists() else []
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        _, _ = self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.stop()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_all_processes_are_started_and_ended(running: Running) -> None:
+    running.start()
+    wait_until(lambda: sorted(running.starts()) == sorted(PROCESSES))
+    pids = [running.pid_of(name) for name in PROCESSES]
+    assert all(is_alive(pid) for pid in pids)
+    assert running.stop() == 0
+    assert not any(is_alive(pid) for pid in pids)
+    assert list(running.run_dir.glob("*.pid")) == []
+
+
+def test_a_killed_process_comes_back(running: Running) -> None:
+    running.start()
+    wait_until(lambda: len(running.starts()) == 3)
+    killed = running.pid_of("controllers")
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: running.starts().count("controllers") == 2)
+    assert running.pid_of("controllers") not in (0, killed)
+    assert running.starts().count("api-server") == 1
+
+
+def test_a_setting_that_cannot_be_used_ends_the_whole(running: Running) -> None:
+    (running.state / "scheduler.exit").write_text(str(EXIT_CONFIG))
+    process = running.start()
+    process.communicate(timeout=30)
+    assert process.returncode == EXIT_CONFIG
+    assert list(running.run_dir.glob("*.pid")) == []
+
+
+def test_there_is_one_supervisor_for_a_state_directory(running: Running) -> None:
+    first = running.start()
+    wait_until(lambda: len(running.starts()) == 3)
+    second = running.start()
+    _, said = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert b"a control plane runs on it already" in said
+    assert running.pid_of("orchestrator") == first.pid
+    running.process = first
+
+
+def test_the_supervisor_stays_small() -> None:
+    heavy = "aiohttp", "asyncio", "ssl", "yaml", "structlog"
+    program = f"import sys, orchestrator.supervisor; sys.exit(any(name in sys.modules for name in {heavy}))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
