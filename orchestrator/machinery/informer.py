@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from orchestrator.api import codec
 from orchestrator.api.resources import Resource
-from orchestrator.api.views.meta import MetaView, ObjectMeta
+from orchestrator.api.views.meta import ListMeta, ObjectMeta, View
 from orchestrator.machinery.backoff import Backoff, jittered
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import ApiError, Gone, Unreachable
@@ -25,6 +25,10 @@ class HasMetadata(Protocol):
 
     @property
     def metadata(self) -> ObjectMeta: ...
+
+
+class _Bookmark(View, frozen=True):
+    metadata: ListMeta = ListMeta()
 
 
 V = TypeVar("V", bound=HasMetadata)
@@ -144,7 +148,10 @@ class Informer(Generic[V]):
     def apply(self, event: WatchEvent) -> None:
         """Take one watch event into the cache."""
         if event.type == "BOOKMARK":
-            self.revision = max(self.revision, codec.decode_into(event.object, MetaView).metadata.revision)
+            # Only its revision is real: a bookmark's other metadata may be null.
+            self.revision = max(
+                self.revision, int(codec.decode_into(event.object, _Bookmark).metadata.resource_version)
+            )
             return
         item = codec.decode_into(event.object, self._view)
         self.revision = max(self.revision, item.metadata.revision)
