@@ -19,6 +19,7 @@ from node_agent.network.commands import NetworkRefused
 from node_agent.network.pod_network import NETWORK, PodNetwork
 from node_agent.network.routes import DirectRoutes
 from node_agent.node.describe import Health
+from node_agent.node.machine import oom_score_min
 from node_agent.node.registration import Identity, Registration
 from node_agent.pods import labels
 from node_agent.pods.context import PodContext
@@ -246,6 +247,7 @@ def node_facts(config: Config, info: RuntimeInfo) -> NodeFacts:
         cluster_domain=config.cluster_domain,
         cpu_milli=info.cpus * 1000,
         memory_bytes=max(0, info.memory_bytes - quantities.parse_bytes(config.memory_reserved)),
+        oom_score_min=oom_score_min(),
         resolv_conf=_text_of(Path(config.resolv_conf)),
         hosts=_text_of(Path("/etc/hosts")) or "127.0.0.1\tlocalhost\n",
     )

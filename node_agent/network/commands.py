@@ -21,7 +21,7 @@ async def run(*argv: str, stdin: str = "") -> str:
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -29,7 +29,7 @@ async def run(*argv: str, stdin: str = "") -> str:
         raise NetworkRefused(f"cannot run '{argv[0]}': {missing}") from missing
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            out, err = await process.communicate(stdin.encode())
+            out, err = await process.communicate(stdin.encode() if stdin else None)
     except TimeoutError as late:
         process.kill()
         await process.wait()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from node_agent.node.describe import Machine
 
+_CAP_SYS_RESOURCE = 24
+
 
 def read_machine(disk: Path) -> Machine:
     """The machine as it is now; `disk` is where pods' files lie."""
@@ -25,6 +27,14 @@ def read_machine(disk: Path) -> Machine:
         pids_max=int(_text("/proc/sys/kernel/pid_max") or 0),
         pids=_processes(),
     )
+
+
+def oom_score_min() -> int:
+    """The lowest oom_score_adj that this machine's processes may give: without CAP_SYS_RESOURCE, their own."""
+    for line in _text("/proc/self/status").splitlines():
+        if line.startswith("CapEff:") and int(line.split()[1], 16) & 1 << _CAP_SYS_RESOURCE:
+            return -1000
+    return int(_text("/proc/self/oom_score_adj") or 0)
 
 
 def _text(path: str) -> str:

@@ -53,7 +53,7 @@ def sandbox_spec(pod: Pod, facts: NodeFacts, *, image: str, network: str, attemp
         pid="host" if spec.host_pid else "",
         ports=() if spec.host_network else tuple(_published(pod)),
         sysctls={} if security is None else {one.name: one.value for one in security.sysctls},
-        limits=Limits(cpu_shares=_SHARES_MIN, oom_score_adj=_OOM_SANDBOX),
+        limits=Limits(cpu_shares=_SHARES_MIN, oom_score_adj=max(_OOM_SANDBOX, facts.oom_score_min)),
     )
 
 
@@ -215,7 +215,10 @@ def _limits(pod: Pod, container: Container, facts: NodeFacts) -> Limits:
         cpu_quota_us=max(_QUOTA_MIN_US, cpu_limit * _PERIOD_US // 1000) if cpu_limit else 0,
         cpu_period_us=_PERIOD_US if cpu_limit else 0,
         memory_bytes=memory_limit,
-        oom_score_adj=_oom_score(qos_class(pod), memory_request, facts.memory_bytes),
+        oom_score_adj=max(
+            _oom_score(qos_class(pod), memory_request, facts.memory_bytes),
+            facts.oom_score_min,
+        ),
     )
 
 

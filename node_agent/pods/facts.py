@@ -23,6 +23,8 @@ class NodeFacts:
     cluster_domain: str = "cluster.local"
     cpu_milli: int = 1000
     memory_bytes: int = 1 << 30
+    # How far a container may be kept from the out-of-memory killer: lowering it takes a privilege.
+    oom_score_min: int = -1000
     # The node's own resolv.conf, for DNS policy Default.
     resolv_conf: str = ""
     hosts: str = "127.0.0.1\tlocalhost\n"
