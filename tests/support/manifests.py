@@ -100,6 +100,30 @@ def a_typical_pod(name: str = "web-5d4f8c7b9-x2x4x") -> Manifest:
     return pod
 
 
+def a_workload(kind: str, name: str = "web", **spec: Any) -> Manifest:
+    """A Deployment, ReplicaSet or StatefulSet of one container; keyword arguments are fields of its spec."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": a_meta(name),
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [a_container()]}},
+            **spec,
+        },
+    }
+
+
+def a_service(name: str = "web", **spec: Any) -> Manifest:
+    """A service for port 80; keyword arguments are fields of its spec."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": a_meta(name),
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80}], **spec},
+    }
+
+
 def changed(manifest: Manifest, path: str, value: Any = _MISSING) -> Manifest:
     """A copy with one place set, or removed where no value is given: `changed(pod, "spec/containers/0/image", "")`."""
     result = copy.deepcopy(manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from orchestrator.api import names
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, forbidden, not_supported, required
 from orchestrator.api.strategies.base import Strategy
@@ -20,7 +21,13 @@ from orchestrator.api.strategies.pod_warnings import pod_warnings
 from orchestrator.api.strategies.qos import qos_class
 from orchestrator.api.strategies.rules import is_subdomain
 
-__all__ = ["PODS_STRATEGY", "grace_seconds", "qos_class", "validate_binding"]
+__all__ = [
+    "PODS_STRATEGY",
+    "grace_seconds",
+    "qos_class",
+    "validate_binding",
+    "validate_ephemeral_containers_update",
+]
 
 
 class _Pods(Strategy):
@@ -92,7 +99,16 @@ class _Pods(Strategy):
         }
 
     def warnings(self, obj: Object, old: Object | None) -> Sequence[str]:
-        return pod_warnings(obj.get("spec") or {}, obj.get("metadata") or {}, "")
+        if old is not None:
+            return ()  # pods are updated by machines, and were warned about when they were created
+        meta = obj.get("metadata") or {}
+        warnings: list[str] = []
+        if messages := names.is_dns1123_label(meta.get("name", "")):
+            warnings.append(
+                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+                f"a DNS label is recommended: [{' '.join(messages)}]"
+            )
+        return warnings + pod_warnings(obj.get("spec") or {}, meta, "")
 
 
 def _validate(obj: Object, old: Object | None) -> list[Problem]:

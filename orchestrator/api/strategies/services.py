@@ -160,7 +160,7 @@ def _tie_cluster_ips(spec: Object, before: Mapping[str, Any]) -> None:
     """The single address and the list are one fact: a change of one is a change of both."""
     address, addresses = spec.get("clusterIP"), spec.get("clusterIPs") or []
     was, were = before.get("clusterIP"), before.get("clusterIPs") or []
-    if address != was and addresses == were:
+    if address != was and (addresses == were or not addresses):
         if address:
             spec["clusterIPs"] = [address]
         else:

@@ -56,8 +56,8 @@ def problems(meta, *, namespaced=True, name_rule=names.is_dns1123_subdomain, old
             {"labels": {"app": "-"}},
             [
                 'metadata.labels: Invalid value: "-": a valid label must be an empty string or consist of '
-                "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  "
-                "or 'my_value',  or '12345', regex used for validation is "
+                "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+                "(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
                 "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
             ],
             id="label-value",

@@ -1,0 +1,90 @@
+"""What a client is told though its pod is accepted."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.api.strategies.pods import PODS_STRATEGY
+from tests.support.manifests import a_container, a_pod, a_typical_pod, created
+
+
+def warnings(**spec):
+    return list(PODS_STRATEGY.warnings(created(PODS_STRATEGY, a_pod(**spec)), None))
+
+
+def test_good_pods_give_no_warnings():
+    assert PODS_STRATEGY.warnings(created(PODS_STRATEGY, a_typical_pod()), None) == []
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        pytest.param(
+            {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+            ['spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply'],
+            id="env-twice",
+        ),
+        pytest.param(
+            {"env": [{"name": "PATH", "value": "/bin"}, {"name": "PATH", "value": "$(PATH):/opt"}]}, [], id="env-grown"
+        ),
+        pytest.param(
+            {"resources": {"limits": {"memory": "100m"}}},
+            [
+                'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an '
+                "integer",
+                'spec.containers[0].resources.requests[memory]: fractional byte value "100m" is invalid, must be an '
+                "integer",
+            ],
+            id="a-tenth-of-a-byte",
+        ),
+        pytest.param(
+            {"ports": [{"containerPort": 80}, {"containerPort": 80}]},
+            ["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"],
+            id="port-twice",
+        ),
+        pytest.param(
+            {"ports": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 80}]},
+            ["spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]"],
+            id="port-overlaps",
+        ),
+    ],
+)
+def test_containers(container, expected):
+    assert warnings(containers=[a_container(**container)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(
+            {"nodeSelector": {"beta.kubernetes.io/os": "linux"}},
+            ['spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead'],
+            id="deprecated-label",
+        ),
+        pytest.param(
+            {"imagePullSecrets": [{"name": "a"}, {"name": "a"}]},
+            ['spec.imagePullSecrets[1].name: duplicate name "a"'],
+            id="pull-secret-twice",
+        ),
+        pytest.param(
+            {"terminationGracePeriodSeconds": -1},
+            ["spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"],
+            id="negative-grace",
+        ),
+    ],
+)
+def test_spec(spec, expected):
+    assert warnings(**spec) == expected
+
+
+def test_a_dotted_name_surprises_as_host_name():
+    (only,) = PODS_STRATEGY.warnings(created(PODS_STRATEGY, a_pod("a.b")), None)
+    assert only == (
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
+        "recommended: [must not contain dots]"
+    )
+
+
+def test_updates_are_not_warned_about():
+    pod = created(PODS_STRATEGY, a_pod(terminationGracePeriodSeconds=-1))
+    assert PODS_STRATEGY.warnings(pod, pod) == ()
