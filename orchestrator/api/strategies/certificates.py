@@ -69,7 +69,7 @@ class _CertificateSigningRequests(SpecAndStatus):
         # The decision belongs to the `approval` subresource, so a signer's view of it is overruled.
         decided = _conditions(old, _DECISIONS)
         others = [condition for condition in status.get("conditions") or () if condition.get("type") not in _DECISIONS]
-        if decided or others:
+        if decided or "conditions" in status:
             status["conditions"] = decided + others
 
     def rules(self, obj: Object) -> Sequence[Problem]:
