@@ -19,7 +19,7 @@ from orchestrator.api.schema.definitions import schema_of
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
 from orchestrator.machinery.client import MERGE_PATCH, STRATEGIC_PATCH, Listing
 from orchestrator.machinery.clock import timestamp
-from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound
+from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from orchestrator.machinery.watch_stream import WatchEvent
 
 Refusal = Callable[[str, Resource, str], ApiError | None]
@@ -44,6 +44,8 @@ class FakeApi:
         self.revision = 0
         self.writes: list[tuple[str, str, str]] = []
         self.refuse: Refusal = lambda method, resource, name: None
+        #: Writes for which this is true happen, but their answer does not arrive.
+        self.loses_answer: Callable[[str, Resource], bool] = lambda method, resource: False
         self.observers: list[Callable[[str, Resource, Object], None]] = []
         self._objects: dict[str, dict[str, Object]] = {}
         self._watchers: list[tuple[Resource, str, asyncio.Queue[tuple[float, WatchEvent]]]] = []
@@ -111,7 +113,9 @@ class FakeApi:
         assert not subresource, "no subresource is posted to here"
         obj = codec.decode(codec.encode(body))
         self._check("create", resource, (obj.get("metadata") or {}).get("name", ""))
-        return _as(self._create(resource, obj, namespace), into)
+        made = self._create(resource, obj, namespace)
+        self._answer("create", resource)
+        return _as(made, into)
 
     async def update(
         self, resource: Resource, name: str, body: Any, namespace: str = "", *, into: type[Any], subresource: str = ""
@@ -147,7 +151,9 @@ class FakeApi:
             obj = strategic.apply(old, patch, schema_of(resource))
         else:
             obj = merge.apply(old, patch)
-        return _as(self._write("patch", resource, namespaced_key(namespace, name), obj, subresource), into)
+        written = self._write("patch", resource, namespaced_key(namespace, name), obj, subresource)
+        self._answer("patch", resource)
+        return _as(written, into)
 
     async def delete(
         self,
@@ -165,6 +171,7 @@ class FakeApi:
         old = self._find(resource, name, namespace)
         self._require(old, {"uid": uid, "resourceVersion": resource_version})
         self._delete(resource, namespaced_key(namespace, name), old, grace_s=grace_s, propagation=propagation)
+        self._answer("delete", resource)
         return b"{}"
 
     async def watch(
@@ -208,6 +215,10 @@ class FakeApi:
         refusal = self.refuse(method, resource, name)
         if refusal is not None:
             raise refusal
+
+    def _answer(self, method: str, resource: Resource) -> None:
+        if self.loses_answer(method, resource):
+            raise Unreachable(f"no answer to {method} of {resource.plural}")
 
     def _find(self, resource: Resource, name: str, namespace: str) -> Object:
         obj = self._objects.get(resource.group_resource, {}).get(namespaced_key(namespace, name))

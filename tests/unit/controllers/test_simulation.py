@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +27,7 @@ from orchestrator.api.resources import (
 )
 from orchestrator.controllers.context import ControllersConfig
 from orchestrator.controllers.registry import run_all
+from orchestrator.machinery.errors import Forbidden
 from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
 from tests.support.simulation import FakeApi, FakeNodes
 
@@ -362,3 +364,57 @@ async def test_a_slow_watch_creates_nothing_twice(lag_s: float) -> None:
         await asyncio.sleep(20)
         assert len([w for w in api.writes if w[:2] == ("create", "pods")]) == 5
         assert len([w for w in api.writes if w[:2] == ("create", "replicasets")]) == 1
+
+
+@pytest.mark.parametrize("step_s", [0.0, 0.003, 0.05, 0.7])
+async def test_controllers_killed_again_and_again_double_nothing(step_s: float) -> None:
+    """Each shell is cancelled wherever it happens to be, and the next process starts from empty caches."""
+    api = FakeApi()
+    api.put(NAMESPACES, namespace_body("default"))
+    FakeNodes(api, "n1", "n2")
+    api.put(DEPLOYMENTS, deployment_body("web", replicas=6))
+    api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+    api.put(SERVICES, service_body("web"))
+    for number in range(12):
+        running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
+        await asyncio.sleep(step_s * number)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
+    await until(lambda: len(ready(api, "web")) == 6 and len(ready(api, "db")) == 3)
+    await asyncio.sleep(20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (len(ready(api, "web")), len(ready(api, "db")), len(api.all(PODS))) == (6, 3, 9)
+    assert len(api.all(REPLICASETS)) == len(api.all(CONTROLLERREVISIONS)) == len(api.all(ENDPOINTS)) == 1
+
+
+async def test_lost_answers_lead_to_the_wanted_state_all_the_same() -> None:
+    async with simulated() as (api, _):
+        dice = random.Random(5)
+        api.loses_answer = lambda method, resource: dice.random() < 0.3
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
+        api.put(STATEFULSETS, statefulset_body("db", replicas=2))
+        api.put(SERVICES, service_body("web"))
+        await until(lambda: len(ready(api)) == 6)
+        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await until(lambda: {p["spec"]["containers"][0]["image"] for p in ready(api, "web")} == {"nginx:2"})
+        api.loses_answer = lambda method, resource: False
+        await asyncio.sleep(120)
+        assert (len(ready(api, "web")), len(ready(api, "db")), len(api.all(PODS))) == (4, 2, 6)
+        assert len({node["spec"]["podCIDR"] for node in api.all(NODES)}) == 3
+
+
+async def test_refused_pods_are_told_and_tried_again() -> None:
+    async with simulated() as (api, _):
+        refused = Forbidden('pods "web-" is forbidden: exceeded quota')
+        api.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
+
+        def failure() -> list[str]:
+            conditions = api.one(DEPLOYMENTS, "default/web")["status"].get("conditions") or ()
+            return [c["message"] for c in conditions if c["type"] == "ReplicaFailure"]
+
+        await until(lambda: failure() == [refused.message])
+        api.refuse = lambda method, resource, name: None
+        await until(lambda: len(ready(api)) == 20 and not failure())
