@@ -1,0 +1,286 @@
+"""`wherry-orchestrator` as it is started on a machine: TLS, identities, joining, and what survives a SIGKILL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from orchestrator.api.resources import CONFIGMAPS, NAMESPACES, NODES, PODS, SECRETS, SERVICEACCOUNTS, SERVICES
+from orchestrator.api.views.meta import MetaView
+from orchestrator.bootstrap_tokens import NAMESPACE, new_token, secret_of
+from orchestrator.joining import CannotJoin, Join, has_joined, join_cluster
+from orchestrator.machinery.certificates import new_authority, spki_hash
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import SystemClock
+from orchestrator.machinery.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
+from orchestrator.machinery.kubeconfig import ClientConfig, load_kubeconfig
+
+
+@dataclass
+class ControlPlane:
+    """A running supervisor and its state directory."""
+
+    state: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def admin(self) -> ClientConfig:
+        return load_kubeconfig(self.state / "admin.kubeconfig")
+
+    def pid_of(self, name: str) -> int:
+        return int((self.state / "run" / f"{name}.pid").read_text())
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    state, port = tmp_path_factory.mktemp("control-plane"), _free_port()
+    users = state / "tokens.csv"
+    users.write_text('s3cret,jane,u1,"readers"\n')
+    settings = {
+        "state-dir": str(state),
+        "port": str(port),
+        "advertise-address": "127.0.0.1",
+        "listen-address": "127.0.0.1",
+        "controllers-port": "0",
+        "scheduler-port": "0",
+        "token-file": str(users),
+    }
+    flags = [part for key, value in settings.items() for part in (f"--{key}", value)]
+    with (state / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *flags], stdout=log, stderr=log, cwd=Path.cwd(), env=dict(os.environ)
+        )
+    plane = ControlPlane(state, port, process)
+    try:
+        asyncio.run(_until(lambda: _is_ready(plane)))
+        yield plane
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+async def admin(control_plane: ControlPlane) -> AsyncIterator[Client]:
+    async with Client(control_plane.admin()) as client:
+        yield client
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(60):
+        while not await holds():  # noqa: ASYNC110 - other processes cannot set our events
+            await asyncio.sleep(0.05)
+
+
+async def _is_ready(plane: ControlPlane) -> bool:
+    if not (plane.state / "admin.kubeconfig").exists():
+        return False
+    try:
+        async with Client(plane.admin()) as client:
+            await client.get(SERVICEACCOUNTS, "default", "default", into=MetaView)
+    except (ApiError, Unreachable):
+        return False
+    return True
+
+
+async def test_the_first_objects_are_there(admin: Client) -> None:
+    namespaces = await admin.list(NAMESPACES, into=MetaView)
+    names = {namespace.metadata.name for namespace in namespaces.items}
+    assert names >= {"default", "kube-system", "kube-public", "kube-node-lease"}
+    kubernetes = await admin.get(SERVICES, "kubernetes", "default", into=dict)
+    assert kubernetes["spec"]["clusterIP"] == "10.96.0.1"
+    dns = await admin.get(SERVICES, "kube-dns", "kube-system", into=dict)
+    assert dns["spec"]["clusterIP"] == "10.96.0.10"
+
+
+async def test_every_namespace_has_the_ca(admin: Client, control_plane: ControlPlane) -> None:
+    async def has_it() -> bool:
+        try:
+            copy = await admin.get(CONFIGMAPS, "kube-root-ca.crt", "kube-public", into=dict)
+        except NotFound:
+            return False
+        assert copy["data"]["ca.crt"].encode() == control_plane.admin().ca
+        return True
+
+    await _until(has_it)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 401), ("/api", 401), ("/metrics", 401)],
+)
+async def test_nobody_sees_more_than_the_health(control_plane: ControlPlane, path: str, status: int) -> None:
+    tls = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca).ssl_context()
+    async with aiohttp.ClientSession() as session, session.get(control_plane.url + path, ssl=tls) as response:
+        assert response.status == status
+        if status == 401:
+            body = await response.json()
+            assert (body["kind"], body["reason"], body["message"]) == ("Status", "Unauthorized", "Unauthorized")
+
+
+async def test_a_token_that_nobody_knows_is_refused_even_for_the_health(control_plane: ControlPlane) -> None:
+    config = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca, token="guess")
+    async with Client(config) as client:
+        with pytest.raises(Unauthorized):
+            await client.request("GET", "/healthz")
+
+
+async def test_a_certificate_of_another_ca_does_not_get_in(control_plane: ControlPlane, tmp_path: Path) -> None:
+    from orchestrator.machinery.certificates import Authority, Subject
+
+    foreign = Authority(new_authority("wherry", now=SystemClock().now()))
+    subject = Subject(common_name="kubernetes-admin", organizations=("system:masters",))
+    pair = foreign.issue(subject, now=SystemClock().now(), client=True)
+    config = ClientConfig(
+        server=control_plane.url, ca=control_plane.admin().ca, certificate=pair.cert_pem, key=pair.key_pem
+    )
+    async with Client(config) as client:
+        with pytest.raises((Unreachable, Unauthorized)):
+            await client.list(NAMESPACES, into=MetaView)
+
+
+async def test_old_tls_is_not_spoken(control_plane: ControlPlane) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # asking for it is the test
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("127.0.0.1", control_plane.port, ssl=context)
+
+
+async def test_a_static_token_is_known_and_may_nothing_yet(control_plane: ControlPlane) -> None:
+    config = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca, token="s3cret")
+    async with Client(config) as client:
+        assert b"v1.36" in await client.request("GET", "/version")
+        with pytest.raises(Forbidden) as refused:
+            await client.list(PODS, "default", into=MetaView)
+    assert refused.value.message == (
+        'pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "default"'
+    )
+
+
+async def test_a_service_account_gets_a_token_and_is_known_by_it(admin: Client, control_plane: ControlPlane) -> None:
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    answer = await admin.create(SERVICEACCOUNTS, request, "default", into=dict, name="default", subresource="token")
+    config = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca, token=answer["status"]["token"])
+    async with Client(config) as client:
+        assert b"ES256" in await client.request("GET", "/openid/v1/jwks")
+        with pytest.raises(Forbidden, match="system:serviceaccount:default:default"):
+            await client.list(SECRETS, "default", into=MetaView)
+
+
+async def _token(admin: Client) -> str:
+    token = new_token()
+    secret = secret_of(token, expires_at=SystemClock().now() + 600)
+    await admin.create(SECRETS, secret, NAMESPACE, into=bytes)
+    return token
+
+
+async def test_a_machine_joins_and_is_that_node_only(
+    admin: Client, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    join = Join(
+        server=control_plane.url,
+        token=await _token(admin),
+        ca_hash=spki_hash(control_plane.admin().ca),
+        node_name="n1",
+        kubeconfig=tmp_path / "n1.kubeconfig",
+    )
+    assert not has_joined(join, now=SystemClock().now())
+    await join_cluster(join)
+    assert has_joined(join, now=SystemClock().now())
+    assert (tmp_path / "n1.kubeconfig").stat().st_mode & 0o077 == 0
+    async with Client(load_kubeconfig(join.kubeconfig)) as node:
+        await node.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}, into=MetaView)
+        with pytest.raises(Forbidden, match='node "n1" is not allowed to modify node "n2"'):
+            await node.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}}, into=MetaView)
+        with pytest.raises(Forbidden):
+            await node.list(SECRETS, "kube-system", into=MetaView)
+        assert (await node.list(PODS, into=MetaView, field_selector="spec.nodeName=n1")).items == ()
+    await admin.delete(NODES, "n1")
+
+
+async def test_a_machine_does_not_join_somebody_elses_cluster(
+    admin: Client, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    other = new_authority("wherry", now=SystemClock().now())
+    join = Join(
+        server=control_plane.url,
+        token=await _token(admin),
+        ca_hash=spki_hash(other.cert_pem),
+        node_name="n1",
+        kubeconfig=tmp_path / "n1.kubeconfig",
+    )
+    with pytest.raises(CannotJoin, match="no certificate authority with hash"):
+        await join_cluster(join)
+
+
+async def test_a_machine_does_not_join_with_a_deleted_token(
+    admin: Client, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    join = Join(
+        server=control_plane.url,
+        token=new_token(),
+        ca_hash=spki_hash(control_plane.admin().ca),
+        node_name="n1",
+        kubeconfig=tmp_path / "n1.kubeconfig",
+    )
+    with pytest.raises(CannotJoin, match="refused: Unauthorized"):
+        await join_cluster(join)
+
+
+@pytest.mark.parametrize("process", ["api-server", "controllers", "scheduler"])
+async def test_a_killed_process_comes_back_and_nothing_acknowledged_is_lost(
+    admin: Client, control_plane: ControlPlane, process: str
+) -> None:
+    before = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"before-{process}"}}
+    await admin.create(CONFIGMAPS, before, "default", into=MetaView)
+    killed = control_plane.pid_of(process)
+    os.kill(killed, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        try:
+            await admin.get(CONFIGMAPS, f"before-{process}", "default", into=MetaView)
+            return control_plane.pid_of(process) != killed
+        except (Unreachable, FileNotFoundError, ValueError):
+            return False
+
+    await _until(is_back)
+    # The controllers work again: a new namespace gets what every namespace has.
+    name = f"after-{process}"
+    await admin.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, into=MetaView)
+
+    async def has_its_account() -> bool:
+        try:
+            await admin.get(SERVICEACCOUNTS, "default", name, into=MetaView)
+        except NotFound:
+            return False
+        return True
+
+    await _until(has_its_account)
