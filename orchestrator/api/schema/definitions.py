@@ -127,7 +127,8 @@ class _Compiler:
         if "properties" not in definition:
             self._named[name] = self._field(definition)
             return self._named[name]
-        schema = Schema(Shape.STRUCT, name=".".join(name.split(".")[-2:]))
+        required = frozenset(definition.get("required", ()))
+        schema = Schema(Shape.STRUCT, name=".".join(name.split(".")[-2:]), required=required)
         self._named[name] = schema  # before its properties: definitions may be recursive
         for field, described in definition["properties"].items():
             schema.properties[field] = self._field(described)
@@ -160,7 +161,13 @@ class _Compiler:
         if not strategies or schema.shape is not Shape.STRUCT:
             return schema
         # The same struct (its properties are shared), merged in another way in this one field.
-        return Schema(Shape.STRUCT, name=schema.name, properties=schema.properties, patch_strategies=strategies)
+        return Schema(
+            Shape.STRUCT,
+            name=schema.name,
+            properties=schema.properties,
+            required=schema.required,
+            patch_strategies=strategies,
+        )
 
     def _shared(self, shape: Shape) -> Schema:
         return self._plain.setdefault((shape,), Schema(shape))

@@ -31,13 +31,15 @@ class Shape(Enum):
 class Schema:
     """One node. Structs are shared by every field of their type; they may be recursive through `properties`.
 
-    `name` is the type as Go prints it (`v1.Container`), for structs. `items` is the schema of a list's items or of a
-    map's values. The rest is the `x-kubernetes-*` data of the field: how lists and structs merge.
+    `name` is the type as Go prints it (`v1.Container`), for structs; `required` are the fields that Kubernetes writes
+    even when they are empty (whether they must be given is the strategies' business). `items` is the schema of a list's
+    items or of a map's values. The rest is the `x-kubernetes-*` data of the field: how lists and structs merge.
     """
 
     shape: Shape
     name: str = ""
     properties: dict[str, Schema] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
     items: Schema | None = None
     list_type: str = ""
     map_keys: tuple[str, ...] = ()

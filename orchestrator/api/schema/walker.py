@@ -70,15 +70,15 @@ def _quick(schema: Schema) -> Quick:
     return schema.is_clean
 
 
-def _row(schema: Schema) -> tuple[type | None, Quick | None]:
+def _row(schema: Schema, *, may_be_empty: bool = True) -> tuple[type | None, Quick | None]:
     """The exact type a value must have (None: any) and what else to ask of it."""
     match schema.shape:
         case Shape.STRUCT:
             return dict, _quick(schema)
         case Shape.LIST:
-            return list, _items_check(schema.items)
+            return list, _items_check(schema.items, may_be_empty=may_be_empty)
         case Shape.MAP:
-            return dict, _values_check(schema.items)
+            return dict, _values_check(schema.items, may_be_empty=may_be_empty)
         case _:
             return _TYPES[schema.shape]
 
@@ -101,16 +101,16 @@ def _struct_check(schema: Schema) -> Quick:
 
     schema.is_clean = is_clean  # before its fields: definitions may be recursive
     for name, described in schema.properties.items():
-        rows[name] = _row(described)
+        rows[name] = _row(described, may_be_empty=name in schema.required)
     return is_clean
 
 
-def _items_check(items: Schema | None) -> Quick | None:
-    if items is None:
-        return None
-    type_, ask = _row(items)
+def _items_check(items: Schema | None, *, may_be_empty: bool) -> Quick:
+    type_, ask = _row(items) if items else (None, None)
 
     def is_clean(values: Any) -> bool:
+        if not values:
+            return may_be_empty
         for value in values:
             if type(value) is not type_ and type_ is not None:
                 return False
@@ -121,9 +121,9 @@ def _items_check(items: Schema | None) -> Quick | None:
     return is_clean
 
 
-def _values_check(items: Schema | None) -> Quick | None:
-    ask = _items_check(items)
-    return None if ask is None else lambda values: ask(values.values())
+def _values_check(items: Schema | None, *, may_be_empty: bool) -> Quick:
+    ask = _items_check(items, may_be_empty=may_be_empty)
+    return lambda values: ask(values.values())
 
 
 _NULL_ITEM: dict[Shape, Any] = {
@@ -136,6 +136,7 @@ _NULL_ITEM: dict[Shape, Any] = {
     Shape.QUANTITY: "0",
     Shape.INT_OR_STRING: 0,
 }
+_EMPTY: dict[Shape, Any] = {Shape.LIST: [], Shape.MAP: {}}
 _CONVERT: dict[Shape, Callable[[Any], Any]] = {
     Shape.BYTES: scalars.as_base64,
     Shape.TIME: scalars.as_time,
@@ -158,8 +159,8 @@ class _Walk:
                 if len(self._checked.unknown) < FINDINGS_MAX:
                     self._checked.unknown.append(f"{path}.{key}" if path else key)
                 del obj[key]
-            elif obj[key] is None:
-                del obj[key]  # to Kubernetes a null field is one that is not there
+            elif obj[key] is None or (obj[key] == _EMPTY.get(described.shape) and key not in schema.required):
+                del obj[key]  # to Kubernetes a null or empty field is one that is not there
             else:
                 obj[key] = self._value(
                     described,

@@ -186,6 +186,27 @@ def test_scalars_get_their_canonical_form(path: str, value: Any, expected: Any) 
     assert pod == changed(path, expected)
 
 
+def test_empty_lists_and_maps_are_fields_that_are_not_there() -> None:
+    pod = a_full_pod()
+    pod["metadata"]["finalizers"] = []
+    pod["spec"]["nodeSelector"] = {}
+    pod["spec"]["containers"][0]["args"] = []
+    assert walker.check(POD, pod) == walker.Checked()
+    assert pod == a_full_pod()
+
+
+def test_what_kubernetes_writes_even_when_empty_stays() -> None:
+    pod = changed("spec.containers", [])
+    assert walker.check(POD, pod) == walker.Checked()
+    assert pod["spec"]["containers"] == []
+    endpoints: dict[str, Any] = {"endpoints": [{"addresses": []}]}
+    assert walker.check(schema_of(resources.ENDPOINTSLICES), endpoints) == walker.Checked()
+    assert endpoints == {"endpoints": [{"addresses": []}]}
+    secret = {"data": {"empty": ""}}
+    assert walker.check(schema_of(resources.SECRETS), secret) == walker.Checked()
+    assert secret == {"data": {"empty": ""}}
+
+
 def test_micro_times_keep_their_six_decimals() -> None:
     schema = schema_of(resources.LEASES)
     lease = {"spec": {"renewTime": "2026-01-01T00:00:00Z", "acquireTime": "2026-01-01T00:00:00.123456Z"}}
