@@ -28,7 +28,7 @@ class Config:
     """Directory of all state: `pki/`, `store/`, `run/`, `log/`, kubeconfigs. Made if missing, readable by root only."""
 
     advertise_address: str = ""
-    """Address at which nodes and clients reach the API server. Empty: the address of this machine's default route."""
+    """Address at which nodes and clients reach the API server. Empty: the one listened on, else the default route's."""
 
     listen_address: str = "0.0.0.0"
     """Address the API server listens on. All of them by default, since pods reach it through every node's gateway."""

@@ -13,6 +13,8 @@ from orchestrator.machinery.tasks import run_until_signalled
 from orchestrator.serve.process import die_with_parent
 from orchestrator.supervisor import EXIT_CONFIG
 
+logger = log.get_logger("orchestrator.serve")
+
 # Imported by name when chosen: no process carries another's modules in its memory.
 _MODULES = {
     "api-server": "orchestrator.serve.api_server",
@@ -35,6 +37,10 @@ def main() -> None:
     except BadConfig as exc:
         sys.stderr.write(f"{process}: {exc}\n")
         sys.exit(EXIT_CONFIG)
+    except Exception:
+        # The supervisor starts us again; here is the only place where the reason is still known.
+        logger.exception("process.failed", process=process)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

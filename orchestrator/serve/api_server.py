@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import pki
@@ -130,7 +131,8 @@ async def ensure_first_objects(config: Config) -> None:
         kubernetes_service=config.first_service_address,
         dns_service=config.dns_address,
     )
-    admin = load_kubeconfig(config.admin_kubeconfig)
+    # The advertised address may be a load balancer's, which does not reach us before we are ready.
+    admin = replace(load_kubeconfig(config.admin_kubeconfig), server=config.local_url)
     async with Client(admin, user_agent="wherry-bootstrap") as client:
         await bootstrap.ensure(client, addresses)
 

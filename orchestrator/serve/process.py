@@ -31,9 +31,14 @@ def die_with_parent() -> None:
 
 
 def with_advertise_address(config: Config) -> Config:
-    """The config with an empty `advertise_address` filled in: the address from which this machine reaches others."""
+    """The config with an empty `advertise_address` filled in.
+
+    It is the address that is listened on; where that is all of them, the one from which this machine reaches others.
+    """
     if config.advertise_address:
         return config
+    if config.listen_address not in ("0.0.0.0", "::"):
+        return replace(config, advertise_address=config.listen_address)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             # Nothing is sent: connecting a datagram socket only looks up the route. The address is TEST-NET-1.
