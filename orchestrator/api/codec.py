@@ -23,8 +23,6 @@ DEPTH_MAX = 256
 
 _OPENING = b'{"metadata":{'
 _OFFSET = len(_OPENING)
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Malformed(ValueError):
@@ -50,7 +48,8 @@ def decode_any(data: bytes | str) -> Any:
         raise Malformed("invalid UTF-8 in JSON string") from exc
     except RecursionError as exc:
         raise Malformed("exceeded max depth") from exc
-    _check_depth(data if isinstance(data, bytes) else data.encode())
+    if isinstance(value, (dict, list)):
+        _check_depth(value, data)
     return value
 
 
@@ -147,16 +146,21 @@ def _paths(value: Any, path: str, found: dict[int, tuple[Object, list[str]]]) ->
     return paths
 
 
-def _check_depth(data: bytes) -> None:
-    if data.count(b"{") + data.count(b"[") <= DEPTH_MAX:
+def _check_depth(value: Any, data: bytes | str) -> None:
+    brackets = data.count("{") + data.count("[") if isinstance(data, str) else data.count(b"{") + data.count(b"[")
+    if brackets <= DEPTH_MAX:
         return
-    brackets = _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS)
+    level = [value]
     for _ in range(DEPTH_MAX):
-        if not brackets:
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
             return
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    if brackets:
-        raise Malformed("exceeded max depth")
+    raise Malformed("exceeded max depth")
 
 
 def _go_words(text: str, data: bytes | str) -> str:
