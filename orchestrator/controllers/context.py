@@ -35,7 +35,7 @@ class ControllersConfig:
     node_monitor_grace_s: float = 40.0
     """A node whose lease was not renewed for this long is Unknown; ten times the agents' renewal, say."""
     node_monitor_period_s: float = 2.0
-    """How often nodes are looked at when nothing happens."""
+    """How often we make sure that the API answers us: while it does not, no node counts as silent."""
     orphan_quarantine_s: float = 40.0
     """How long a node must be gone before its pods are deleted by force."""
     terminated_pods_max: int = 12_500

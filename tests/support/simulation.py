@@ -80,6 +80,7 @@ class FakeApi:
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, into: type[Any]) -> Any:
         await asyncio.sleep(0)
+        self._check("get", resource, name)
         return _as(self._find(resource, name, namespace), into)
 
     async def list(

@@ -19,6 +19,7 @@ from orchestrator.controllers.endpointslice.decide import (
     selects,
 )
 from orchestrator.controllers.own_writes import OwnWrites
+from orchestrator.controllers.refusals import namespace_is_going
 from orchestrator.machinery.errors import ApiError, Conflict, NotFound, RetryLater
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.queue import WorkQueue
@@ -134,7 +135,7 @@ class EndpointSliceController:
         except Conflict:
             raise
         except ApiError as error:
-            if _is_going(error):
+            if namespace_is_going(error):
                 return
             message = f"Error updating Endpoint Slices for Service {key}: {error.message}"
             self._recorder.warning(SERVICES, service, "FailedToUpdateEndpointSlices", message)
@@ -160,7 +161,10 @@ class EndpointsController:
         self._queue = WorkQueue()
         self._pods = _ServicePods(context, self._queue)
         self._own = OwnWrites()
+        # Services that went while we watched: their Endpoints go too, whoever wrote them.
+        self._departed: set[str] = set()
         self._endpoints.subscribe(self._endpoints_changed)
+        self._services.subscribe(self._service_departed)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -172,15 +176,23 @@ class EndpointsController:
         assert changed is not None
         self._queue.add(changed.metadata.key)
 
+    def _service_departed(self, old: Service | None, new: Service | None) -> None:
+        if new is None:
+            assert old is not None
+            self._departed.add(old.metadata.key)
+
     async def sync(self, key: str) -> None:
         """Bring one service's Endpoints up to date."""
         self._own.require_seen(key)
         service, present = self._services.get(key), self._endpoints.get(key)
         if service is None:
             self._own.forget(key)
-            if present is not None and present.metadata.labels.get(decide_endpoints.MANAGED_BY):
+            ours = present is not None and bool(present.metadata.labels.get(decide_endpoints.MANAGED_BY))
+            if present is not None and (ours or key in self._departed):
                 await self._delete(present)
+            self._departed.discard(key)
             return
+        self._departed.discard(key)
         if not has_endpoints(service) or service.metadata.deletion_timestamp is not None:
             return
         subsets = decide_endpoints.subsets_of(service, self._pods.of(service))
@@ -197,7 +209,7 @@ class EndpointsController:
         except Conflict:
             raise
         except ApiError as error:
-            if _is_going(error):
+            if namespace_is_going(error):
                 return
             message = f"Failed to update endpoint {key}: {error.message}"
             self._recorder.warning(SERVICES, service, "FailedToUpdateEndpoint", message)
@@ -228,8 +240,3 @@ def _owned_by(one: EndpointSlice, service: Service) -> bool:
     # A namesake's slices, left from a service that was deleted, are the garbage collector's.
     owner = one.metadata.controller
     return owner is None or owner.uid == service.metadata.uid
-
-
-def _is_going(error: ApiError) -> bool:
-    causes = error.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

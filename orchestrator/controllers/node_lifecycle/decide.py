@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -39,8 +39,8 @@ class Decision:
 def decide(node: Node, *, silent: bool, disrupted: bool, now: float) -> Decision:
     """What to write on a node.
 
-    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no node at all is ready; then the fault
-    is more likely ours than theirs, and nothing may be evicted.
+    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no other node is ready and heard; then
+    the fault is more likely ours than theirs, and nothing may be evicted.
     """
     changed = _unknown_conditions(node, now) if silent else ()
     conditions = _merged(node.status.conditions, changed)
@@ -57,16 +57,6 @@ def is_ready(node: Node) -> bool:
     """Whether the node's Ready condition is True."""
     ready = node.condition("Ready")
     return ready is not None and ready.status == "True"
-
-
-def is_disrupted(nodes: Iterable[Node]) -> bool:
-    """Whether there are nodes and none of them is ready."""
-    seen = False
-    for node in nodes:
-        if is_ready(node):
-            return False
-        seen = True
-    return seen
 
 
 def _unknown_conditions(node: Node, now: float) -> tuple[Condition, ...]:

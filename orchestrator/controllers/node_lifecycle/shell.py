@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from orchestrator.api.resources import NODES, PODS
+from orchestrator.api.resources import NAMESPACES, NODES, PODS
 from orchestrator.api.views.cluster import Node, Taint
 from orchestrator.api.views.meta import Condition, LeaseView, MetaView
 from orchestrator.api.views.workloads import Pod
-from orchestrator.controllers.context import Context
+from orchestrator.controllers.context import NODE_LEASE_NAMESPACE, Context
 from orchestrator.controllers.moments import text_of
-from orchestrator.controllers.node_lifecycle.decide import decide, is_disrupted, is_ready
+from orchestrator.controllers.node_lifecycle.decide import decide, is_ready
 from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.machinery.client import STRATEGIC_PATCH
-from orchestrator.machinery.errors import Conflict, NotFound
+from orchestrator.machinery.errors import ApiError, Conflict, NotFound, Unreachable
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.queue import WorkQueue
 from orchestrator.machinery.worker import work
@@ -50,6 +51,7 @@ class NodeLifecycleController:
         self._queue = WorkQueue()
         self._own = OwnWrites()
         self._heard: dict[str, _Heard] = {}
+        self._started = False
         self._nodes.subscribe(self._node_changed)
         self._leases.subscribe(self._lease_changed)
         self._pods.subscribe(self._pod_changed)
@@ -57,15 +59,50 @@ class NodeLifecycleController:
     async def run(self) -> None:
         """Work for ever."""
         await self._informers.wait_synced()
-        await work(self.name, self._queue, self.sync, clock=self._clock, concurrency=4)
+        self._started = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen_for_ourselves(), name="node-lifecycle-ears")
+            group.create_task(
+                work(self.name, self._queue, self.sync, clock=self._clock, concurrency=4), name="node-lifecycle-work"
+            )
+
+    async def _listen_for_ourselves(self) -> None:
+        """Prove again and again that we would hear a node: while we hear nothing, silence means nothing.
+
+        After the API server was away, or this process stood still, every node gets a whole grace period anew.
+        """
+        period_s = self._config.node_monitor_period_s
+        proven_s = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                async with asyncio.timeout(period_s):
+                    await self._client.get(NAMESPACES, NODE_LEASE_NAMESPACE, into=MetaView)
+            except NotFound:
+                pass  # an answer is an answer
+            except (ApiError, Unreachable, TimeoutError):
+                continue
+            now_s = self._clock.monotonic()
+            if now_s - proven_s > 2.5 * period_s:
+                logger.warning("node.deaf", why=f"no answer from the API for {now_s - proven_s:.0f} s")
+                self._heard = {name: replace(heard, at_s=now_s) for name, heard in self._heard.items()}
+            proven_s = now_s
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None:
             assert old is not None
-            self._heard.pop(old.metadata.name, None)
+            name = old.metadata.name
+            self._heard.pop(name, None)
+            self._recorder.normal(
+                NODES, old, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller"
+            )
         else:
-            self._listen(new.metadata.name)
-            self._queue.add(new.metadata.name)
+            name = new.metadata.name
+            self._listen(name)
+            self._queue.add(name)
+            if old is None and self._started:
+                message = f"Node {name} event: Registered Node {name} in Controller"
+                self._recorder.normal(NODES, new, "RegisteredNode", message)
         before, after = old is not None and is_ready(old), new is not None and is_ready(new)
         if before != after:
             # Whether anybody is ready at all decides on every other node's taints.
@@ -101,9 +138,9 @@ class NodeLifecycleController:
             return
         self._own.require_seen(key)
         self._listen(key)
-        left_s = self._heard[key].at_s + self._config.node_monitor_grace_s - self._clock.monotonic()
+        left_s = self._left_s(key)
         now = self._clock.now()
-        decision = decide(node, silent=left_s <= 0, disrupted=is_disrupted(self._nodes.values()), now=now)
+        decision = decide(node, silent=left_s <= 0, disrupted=not self._hears_another(node), now=now)
         if decision.conditions:
             await self._write_conditions(node, decision.conditions)
         if decision.taints is not None:
@@ -111,6 +148,19 @@ class NodeLifecycleController:
         if decision.is_unreachable:
             await self._mark_pods_not_ready(node, now)
         self._queue.add_after(key, left_s if left_s > 0 else self._config.node_monitor_grace_s)
+
+    def _left_s(self, name: str) -> float:
+        """Seconds until the node counts as silent."""
+        heard = self._heard.get(name)
+        since_s = heard.at_s if heard is not None else self._clock.monotonic()
+        return since_s + self._config.node_monitor_grace_s - self._clock.monotonic()
+
+    def _hears_another(self, node: Node) -> bool:
+        return any(
+            is_ready(other) and self._left_s(other.metadata.name) > 0
+            for other in self._nodes.values()
+            if other is not node
+        )
 
     async def _write_conditions(self, node: Node, conditions: tuple[Condition, ...]) -> None:
         name = node.metadata.name

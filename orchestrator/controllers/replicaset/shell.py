@@ -13,6 +13,7 @@ from orchestrator.controllers.batches import BATCH_MAX, all_of
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.controllers.ownership import adoption_patch, release_patch
+from orchestrator.controllers.refusals import namespace_is_going
 from orchestrator.controllers.replicaset.decide import Decision, decide, look_again_s, status_of
 from orchestrator.machinery.client import STRATEGIC_PATCH
 from orchestrator.machinery.errors import ApiError, Conflict, NotFound
@@ -88,7 +89,7 @@ class ReplicaSetController:
         if decision.is_a_change and failure is None:
             return  # the watch brings what was written, and with it the sync that reports
         await self._report(rs, status_of(rs, self._candidates(rs), now, failure=failure))
-        if refused is not None and not _namespace_is_going(refused):
+        if refused is not None and not namespace_is_going(refused):
             raise refused
         delay_s = look_again_s(rs, self._candidates(rs), now)
         if delay_s is not None:
@@ -140,7 +141,7 @@ class ReplicaSetController:
         try:
             pod = await self._client.create(PODS, body, rs.metadata.namespace, into=MetaView)
         except ApiError as error:
-            if not _namespace_is_going(error):
+            if not namespace_is_going(error):
                 self._recorder.warning(REPLICASETS, rs, "FailedCreate", f"Error creating: {error.message}")
             raise
         self._own.wrote(rs.metadata.key, self._pods, pod.metadata)
@@ -183,8 +184,3 @@ def pod_of(rs: ReplicaSet) -> Object:
     reference = owner_reference(api_version=REPLICASETS.api_version, kind=REPLICASETS.kind, meta=rs.metadata)
     metadata = {**kept, "generateName": f"{rs.metadata.name}-", "ownerReferences": [reference]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
-
-
-def _namespace_is_going(error: ApiError) -> bool:
-    causes = error.details.get("causes") or ()
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.api.views.cluster import Taint
 from orchestrator.api.views.workloads import Toleration
-from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, decide, is_disrupted
+from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, decide
 from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
 from tests.support.controllers import CREATED, NOW, a_node
 
@@ -58,12 +58,6 @@ def test_taints(node, disrupted, expected):
     found = None if decision.taints is None else [taint.key for taint in decision.taints]
     assert found == expected
     assert not decision.conditions
-
-
-def test_disruption_needs_nodes_and_none_of_them_ready():
-    assert not is_disrupted([])
-    assert is_disrupted([a_node(ready="Unknown"), a_node(ready="False")])
-    assert not is_disrupted([a_node(ready="Unknown"), a_node()])
 
 
 def tolerates(seconds=None, key=UNREACHABLE, effect="NoExecute"):

@@ -27,7 +27,7 @@ from orchestrator.api.resources import (
 )
 from orchestrator.controllers.context import ControllersConfig
 from orchestrator.controllers.registry import run_all
-from orchestrator.machinery.errors import Forbidden
+from orchestrator.machinery.errors import Forbidden, ServiceUnavailable
 from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
 from tests.support.simulation import FakeApi, FakeNodes
 
@@ -418,3 +418,36 @@ async def test_refused_pods_are_told_and_tried_again() -> None:
         await until(lambda: failure() == [refused.message])
         api.refuse = lambda method, resource, name: None
         await until(lambda: len(ready(api)) == 20 and not failure())
+
+
+async def test_no_node_counts_as_silent_while_the_api_was_away() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        await asyncio.sleep(15)
+        away = ServiceUnavailable("starting")
+        api.refuse = lambda method, resource, name: away
+        for node in ("n1", "n2", "n3"):
+            api.change(NODES, node, lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await asyncio.sleep(60)
+        api.refuse = lambda method, resource, name: None
+        await asyncio.sleep(20)
+        for node in ("n1", "n2", "n3"):
+            api.change(NODES, node, lambda node: node["metadata"].update(labels={"cut": "no"}))
+        await asyncio.sleep(60)
+        assert len(ready(api)) == 3
+        assert not any(node["spec"].get("taints") for node in api.all(NODES))
+        assert len([write for write in api.writes if write[:2] == ("create", "pods")]) == 3
+
+
+async def test_when_all_nodes_fall_silent_nobody_is_evicted() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=0))
+        await until(lambda: len(ready(api)) == 3)
+        await asyncio.sleep(15)
+        for node in ("n1", "n2", "n3"):
+            api.change(NODES, node, lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await asyncio.sleep(200)
+        assert len(api.all(PODS)) == 3
+        assert not any(pod["metadata"].get("deletionTimestamp") for pod in api.all(PODS))
+        assert ready(api) == []
