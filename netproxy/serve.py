@@ -6,8 +6,9 @@ import asyncio
 import ipaddress
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import REGISTRY
 
@@ -50,7 +51,7 @@ RETRY_S = 5.0
 async def serve(config: Config) -> None:
     """Run the proxy until cancelled; its routes go with it."""
     clock = SystemClock()
-    proxy = Proxy(config, clock)
+    proxy = Proxy(config, clock, routes.Routes())
     blocking = BlockingCalls("state", threads=1)
     try:
         async with Client(load_kubeconfig(Path(config.kubeconfig)), user_agent="wherry-netproxy") as client:
@@ -60,10 +61,16 @@ async def serve(config: Config) -> None:
         await routes.remove_all()
 
 
+class LocalAddresses(Protocol):
+    """Makes exactly these addresses and networks local to the node; raises `RouteError`."""
+
+    async def follow(self, wanted: Iterable[str]) -> None: ...
+
+
 class Proxy:
     """One node's proxy: `run` it."""
 
-    def __init__(self, config: Config, clock: Clock, *, dns_port: int = DNS_PORT) -> None:
+    def __init__(self, config: Config, clock: Clock, local: LocalAddresses, *, dns_port: int = DNS_PORT) -> None:
         self._config = config
         self._clock = clock
         zone = Zone(config.cluster_domain, config.dns_address)
@@ -74,7 +81,7 @@ class Proxy:
         resolvers = Resolvers(Path(config.resolv_conf), [config.service_network], clock)
         chain = Chain([self._kubernetes], Cache(), Forward(resolvers, dice=random.SystemRandom()), clock)
         self.dns = Server(chain, config.dns_address, dns_port)
-        self._routes = routes.Routes()
+        self._local = local
         self._changed = asyncio.Event()
         self._changed_at: float | None = None
         self._unsaved = asyncio.Event()
@@ -183,7 +190,7 @@ class Proxy:
             if frontend.address != ANY_ADDRESS and ipaddress.IPv4Address(frontend.address) not in network:
                 wanted.add(frontend.address)
         try:
-            await self._routes.follow(wanted)
+            await self._local.follow(wanted)
         except routes.RouteError as refused:
             logger.warning("routes.refused", why=str(refused)[:256])
 

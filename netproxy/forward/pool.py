@@ -47,6 +47,11 @@ class WorkerPool:
         self._progress = asyncio.Event()
 
     @property
+    def rules(self) -> Rules:
+        """The newest table."""
+        return self._rules
+
+    @property
     def serial(self) -> int:
         """The number of the newest batch."""
         return self._serial

@@ -8,6 +8,7 @@ is the number of system calls: the usual message costs one readv and one write.
 from __future__ import annotations
 
 import _socket  # its plain objects: socket.socket costs an extra Python layer for every descriptor we only borrow
+import ctypes
 import os
 import select
 import struct
@@ -32,6 +33,10 @@ SPLICE_SMALL_BYTES = 16_384  # below this, copying is the cheaper way
 TURNS = 16
 _SPLICE_FLAGS = 0x1 | 0x2  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 _LINGER_RESET = struct.pack("ii", 1, 0)
+
+# Every connection ends with this call, and a socket object made for it alone would cost two more.
+_shutdown = ctypes.CDLL(None).shutdown
+_shutdown.argtypes = (ctypes.c_int, ctypes.c_int)
 
 Other = Callable[[int, int], None]
 
@@ -310,13 +315,8 @@ class Relay:
         half.ended = True
         if half.other.ended:
             return self._finish(half)
-        borrowed = _socket.socket(AF_INET, SOCK_STREAM, 0, half.target)
-        try:
-            borrowed.shutdown(SHUT_WR)
-        except OSError:
+        if _shutdown(half.target, SHUT_WR) < 0:
             self._abort(half)
-        finally:
-            borrowed.detach()
 
     def _abort(self, half: Half) -> None:
         """One side broke: reset both, so that the other side learns of it."""

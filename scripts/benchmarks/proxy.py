@@ -1,0 +1,234 @@
+"""Rows of the service proxy: its data path against HAProxy in TCP mode and the direct way, and DNS answers per second.
+
+Everything runs on loopback and on one processor: nginx behind, wrk before, each round measuring every way in turn, so
+that the ratio to the direct way means something on a noisy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netproxy.forward.pool import WorkerPool
+from netproxy.rules import Backend, Frontend, Rule
+from orchestrator.machinery.clock import SystemClock
+
+BACKEND = ("127.0.0.1", 18_080)
+HAPROXY = ("127.0.0.1", 18_081)
+OURS = ("127.0.0.2", 18_080)
+DNS = ("127.0.0.1", 18_053)
+IDLE_CONNECTIONS = 4_000
+BULK_BYTES = 64 << 20
+DNS_BAR_PER_S = 17_000
+
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log /dev/null;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; keepalive_timeout 600;
+  client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d;
+  scgi_temp_path {dir}/e;
+  server {{ listen 127.0.0.1:{port} backlog=4096; root {dir}/www; }}
+}}
+"""
+HAPROXY_CONFIG = """
+global
+  maxconn 6000
+  nbthread 1
+defaults
+  mode tcp
+  option splice-auto
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+listen proxy
+  bind {bind}
+  server nginx {backend}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way of using a connection, and the wrk arguments that do it."""
+
+    name: str
+    connections: int
+    close: bool = False
+    bulk: bool = False
+
+
+KINDS = (
+    Kind("1 KiB keep-alive", 32),
+    Kind("one connection", 1),
+    Kind("a new connection per request", 32, close=True),
+    Kind("bulk", 2, bulk=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The median ratio to the direct way, of us and of HAProxy, and our rate (requests or MB per second)."""
+
+    kind: str
+    ours: float
+    haproxy: float
+    rate: float
+
+
+def measure(rounds: int, seconds: int, *, say: Callable[[str], None] = print) -> tuple[list[Result], dict[str, float]]:
+    """Every kind in interleaved rounds, then the memory of an idle connection in KiB. Needs nginx, haproxy and wrk."""
+    return asyncio.run(_measure(rounds, seconds, say))
+
+
+async def _measure(rounds: int, seconds: int, say: Callable[[str], None]) -> tuple[list[Result], dict[str, float]]:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # inherited by everything started here
+    with tempfile.TemporaryDirectory(prefix="wherry-bench-") as text:
+        directory = Path(text)
+        with _nginx(directory), _haproxy(directory) as haproxy:
+            async with _ours() as pids:
+                rates: dict[tuple[str, str], list[float]] = {}
+                ways = {"direct": BACKEND, "haproxy": HAPROXY, "ours": OURS}
+                for number in range(rounds):
+                    for kind in KINDS:
+                        for way in list(ways) if number % 2 == 0 else reversed(list(ways)):
+                            rate = await asyncio.to_thread(_wrk, ways[way], kind, seconds)
+                            rates.setdefault((kind.name, way), []).append(rate)
+                    say(f"proxy: round {number + 1} of {rounds} done")
+                memory = {
+                    "haproxy": await asyncio.to_thread(_idle_kib, HAPROXY, haproxy),
+                    "ours": await asyncio.to_thread(_idle_kib, OURS, pids[0]),
+                }
+    return [_result(kind, rates) for kind in KINDS], memory
+
+
+def _result(kind: Kind, rates: dict[tuple[str, str], list[float]]) -> Result:
+    def ratio(way: str) -> float:
+        pairs = zip(rates[kind.name, way], rates[kind.name, "direct"], strict=True)
+        return statistics.median(one / direct for one, direct in pairs if direct)
+
+    return Result(kind.name, ratio("ours"), ratio("haproxy"), statistics.median(rates[kind.name, "ours"]))
+
+
+def _wrk(address: tuple[str, int], kind: Kind, seconds: int) -> float:
+    path = "big" if kind.bulk else "1k"
+    command = ["wrk", "-t1", f"-c{kind.connections}", f"-d{seconds}", f"http://{address[0]}:{address[1]}/{path}"]
+    if kind.close:
+        command += ["-H", "Connection: close"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if kind.bulk:
+        found = re.search(r"Transfer/sec:\s+([\d.]+)(K|M|G)B", said)
+        return float(found[1]) * {"K": 1e-3, "M": 1.0, "G": 1024.0}[found[2]] if found else 0.0
+    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    return float(found[1]) if found else 0.0
+
+
+def _idle_kib(address: tuple[str, int], pid: int) -> float:
+    """What `pid` grows by for each connection that has said something once and then nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, IDLE_CONNECTIONS + 1024), hard))
+    before = _rss_kib(pid)
+    clients: list[socket.socket] = []
+    try:
+        for _ in range(IDLE_CONNECTIONS):
+            client = socket.create_connection(address)
+            client.sendall(b"GET /1k HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.recv(4096)
+            clients.append(client)
+        return (_rss_kib(pid) - before) / IDLE_CONNECTIONS
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _rss_kib(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) if found else 0
+
+
+@contextlib.contextmanager
+def _nginx(directory: Path) -> Iterator[None]:
+    www = directory / "www"
+    www.mkdir()
+    (www / "1k").write_bytes(b"x" * 1024)
+    (www / "big").write_bytes(bytes(BULK_BYTES))
+    for path in (directory, www):
+        path.chmod(0o755)
+    (directory / "nginx.conf").write_text(NGINX.format(dir=directory, port=BACKEND[1]))
+    with _running(["nginx", "-e", "/dev/null", "-c", str(directory / "nginx.conf")], BACKEND):
+        yield
+
+
+@contextlib.contextmanager
+def _haproxy(directory: Path) -> Iterator[int]:
+    config = directory / "haproxy.cfg"
+    config.write_text(HAPROXY_CONFIG.format(bind=_text(HAPROXY), backend=_text(BACKEND)))
+    with _running(["haproxy", "-db", "-q", "-f", str(config)], HAPROXY) as pid:
+        yield pid
+
+
+def _text(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+@contextlib.asynccontextmanager
+async def _ours() -> AsyncIterator[tuple[int, ...]]:
+    pool = WorkerPool(1, SystemClock())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(pool.run(), name="workers")
+        pool.apply({Frontend("TCP", *OURS): Rule("bench/nginx", (Backend(*BACKEND),))})
+        async with asyncio.timeout(10):
+            await pool.wait_applied(pool.serial)
+        yield pool.pids
+        task.cancel()
+
+
+@contextlib.contextmanager
+def _running(command: list[str], address: tuple[str, int]) -> Iterator[int]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(address, timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{command[0]} does not listen on {address}") from None
+                time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def missing_tools() -> list[str]:
+    """The programs this needs that are not installed."""
+    return [tool for tool in ("nginx", "haproxy", "wrk") if shutil.which(tool) is None]
+
+
+if __name__ == "__main__":
+    lacking = missing_tools()
+    if lacking:
+        sys.exit(f"cannot measure the proxy: {', '.join(lacking)} not installed")
+    results, kib = measure(rounds=int(sys.argv[1]) if len(sys.argv) > 1 else 3, seconds=2)
+    for row in results:
+        print(f"{row.kind:30} ours {row.ours:.3f}  haproxy {row.haproxy:.3f}  of direct; {row.rate:.0f}/s")
+    print(f"memory per idle connection: ours {kib['ours']:.2f} KiB, haproxy {kib['haproxy']:.2f} KiB")
