@@ -107,8 +107,8 @@ def validate_counts(status: Mapping[str, Any], counts: Sequence[str], ready_word
         problems += nonnegative(f"status.{name}", status.get(name))
     replicas = status.get("replicas", 0)
     for name in counts:
-        if name != "unavailableReplicas" and status.get(name, 0) > replicas:
-            problems.append(invalid(f"status.{name}", status[name], _MORE_THAN_REPLICAS))
+        if name != "unavailableReplicas" and (count := status.get(name, 0)) > replicas:
+            problems.append(invalid(f"status.{name}", count, _MORE_THAN_REPLICAS))
     available = status.get("availableReplicas", 0)
     if available > status.get("readyReplicas", 0):
         words = f"cannot be greater than {ready_words}"
