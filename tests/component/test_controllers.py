@@ -224,3 +224,34 @@ async def test_nodes_get_ranges(api_server: RunningServer) -> None:
             return set() if None in found else found
 
         assert await until(ranges) == {"10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"}
+
+
+async def test_what_is_as_wanted_is_not_written_again(api_server: RunningServer) -> None:
+    async with controlled(api_server) as client:
+        unnamed, headless, nobody = service_body("unnamed"), service_body("headless"), service_body("nobody")
+        unnamed["spec"]["ports"] = [{"port": 80}]
+        headless["spec"]["clusterIP"] = "None"
+        nobody["spec"]["selector"] = {"app": "nobody"}
+        for service in (unnamed, headless, nobody):
+            if service is not headless:
+                del service["spec"]["clusterIP"]
+            await client.create(SERVICES, service, "default", into=dict)
+        await client.create(DEPLOYMENTS, deployment_body("web", replicas=2), "default", into=dict)
+        await client.create(STATEFULSETS, statefulset_body("db", replicas=1), "default", into=dict)
+        await until(lambda: complete(client, 2))
+
+        async def revisions() -> dict[str, str]:
+            watched = (PODS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, ENDPOINTSLICES, ENDPOINTS, NODES, NAMESPACES)
+            return {
+                f"{resource.plural}/{obj['metadata']['name']}": obj["metadata"]["resourceVersion"]
+                for resource in watched
+                for obj in (await client.list(resource, into=dict)).items
+            }
+
+        async def is_quiet() -> bool:
+            before = await revisions()
+            await asyncio.sleep(0.7)
+            return await revisions() == before
+
+        assert await until(is_quiet)
+        assert await is_quiet()
