@@ -6,12 +6,15 @@ import importlib
 import os
 import sys
 
-from orchestrator.config import BadConfig, load
-from orchestrator.machinery import log
-from orchestrator.machinery.clock import SystemClock
-from orchestrator.machinery.tasks import run_until_signalled
-from orchestrator.serve.process import die_with_parent
-from orchestrator.supervisor import EXIT_CONFIG
+# structlog loads rich wherever it is installed, for tracebacks on terminals: 5 MB in each of three daemons.
+sys.modules["rich"] = None  # type: ignore[assignment]
+
+from orchestrator.config import BadConfig, load  # noqa: E402
+from orchestrator.machinery import log  # noqa: E402
+from orchestrator.machinery.clock import SystemClock  # noqa: E402
+from orchestrator.machinery.tasks import run_until_signalled  # noqa: E402
+from orchestrator.serve.process import die_with_parent  # noqa: E402
+from orchestrator.supervisor import EXIT_CONFIG  # noqa: E402
 
 logger = log.get_logger("orchestrator.serve")
 
