@@ -51,10 +51,8 @@ def _merge_struct(target: Object, patch: Object, schema: Schema | None) -> Objec
             target.pop(field, None)
         elif isinstance(value, dict) and isinstance(present, dict) and not _replaces(described):
             target[field] = _merge_struct(present, value, described)
-        elif isinstance(value, list) and _merges(described):
-            merged = _merge_list(present if isinstance(present, list) else [], value, described, orders.get(field))
-            if merged or field in target:
-                target[field] = merged
+        elif isinstance(value, list) and isinstance(present, list) and _merges(described):
+            target[field] = _merge_list(present, value, described, orders.get(field))
         else:
             target[field] = _plain(value)
     return target

@@ -105,6 +105,23 @@ def test_lists_of_primitives_merge_as_sets() -> None:
     assert strategic.apply(obj, patch, SCHEMA) == {"metadata": {"finalizers": ["d", "a", "c"]}}
 
 
+def test_a_list_that_is_not_there_yet_is_taken_as_it_is() -> None:
+    # Two ports with one number merge into one where there is a list already; a fresh list keeps both.
+    ports = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    patch = {"spec": {"ports": [*ports, {"$patch": "delete", "port": 80}]}}
+    patched = strategic.apply({"spec": {}}, patch, schema_of(resources.SERVICES))
+    assert patched == {"spec": {"ports": ports}}
+
+
+def test_a_map_is_replaced_or_emptied_as_a_whole() -> None:
+    obj: dict[str, Any] = {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}
+    replace = {"spec": {"strategy": {"$patch": "replace", "type": "Recreate"}}}
+    assert strategic.apply(obj, replace, SCHEMA) == {"spec": {"strategy": {"type": "Recreate"}}}
+    assert strategic.apply(obj, {"spec": {"strategy": {"$patch": "delete"}}}, SCHEMA) == {"spec": {"strategy": {}}}
+    with pytest.raises(BadPatch):
+        strategic.apply(obj, {"spec": {"strategy": {"$patch": "odd"}}}, SCHEMA)
+
+
 def test_conditions_and_addresses_of_a_node_merge_by_type() -> None:
     schema = schema_of(resources.NODES)
     node = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Disk", "status": "False"}]}}
