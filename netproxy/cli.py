@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from netproxy import routes
 from netproxy.config import BadConfig, load
 from netproxy.serve import serve
 from orchestrator.machinery import log
+from orchestrator.machinery.kubeconfig import BadKubeconfig, load_kubeconfig
 from orchestrator.machinery.tasks import run_until_signalled
 
 
@@ -26,7 +28,11 @@ def main() -> None:
         except routes.RouteError as refused:
             sys.exit(f"wherry-netproxy: {refused}")
         return
-    run_until_signalled(lambda: serve(config))
+    try:
+        server = load_kubeconfig(Path(config.kubeconfig))
+    except (OSError, BadKubeconfig) as unusable:
+        sys.exit(f"wherry-netproxy: {unusable}")
+    run_until_signalled(lambda: serve(config, server))
 
 
 if __name__ == "__main__":

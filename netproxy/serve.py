@@ -30,7 +30,7 @@ from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock, SystemClock
 from orchestrator.machinery.informer import Informer
-from orchestrator.machinery.kubeconfig import load_kubeconfig
+from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.metrics import serve_health
 from orchestrator.machinery.recorder import EventRecorder
@@ -48,13 +48,13 @@ SAVE_PAUSE_S = 2.0
 RETRY_S = 5.0
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, server: ClientConfig) -> None:
     """Run the proxy until cancelled; its routes go with it."""
     clock = SystemClock()
     proxy = Proxy(config, clock, routes.Routes())
     blocking = BlockingCalls("state", threads=1)
     try:
-        async with Client(load_kubeconfig(Path(config.kubeconfig)), user_agent="wherry-netproxy") as client:
+        async with Client(server, user_agent="wherry-netproxy") as client:
             await proxy.run(client, blocking)
     finally:
         blocking.close()
@@ -100,6 +100,7 @@ class Proxy:
             self._note_change()
         recorder = EventRecorder(client, self._clock, component="wherry-netproxy", host=self._config.node_name)
         checks = {"rules": self._rules_problem, "dns": self._dns_problem}
+        await self._follow_routes({})  # before anything listens
         settle_memory()
         try:
             async with (
@@ -158,7 +159,6 @@ class Proxy:
 
     async def _settle(self) -> None:
         """Carry changes to DNS, routes and workers, as soon as there are any."""
-        await self._follow_routes({})
         while True:
             await self._changed.wait()
             self._changed.clear()
