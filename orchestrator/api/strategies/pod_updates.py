@@ -167,20 +167,22 @@ def validate_pod_status(new: Object, old: Object) -> Problems:
     for kind, restart, spared in (
         ("containerStatuses", policy, _restarting(spec)),
         ("initContainerStatuses", policy, sidecars),
-        ("ephemeralContainerStatuses", "Never", set[str]()),
+        ("ephemeralContainerStatuses", "Never", set[str | None]()),
     ):
         problems += _container_states(status.get(kind) or (), before.get(kind) or (), f"status.{kind}", restart, spared)
     problems += _pod_ips(status.get("podIPs") or ())
     return problems + _host_ips(status)
 
 
-def _restarting(spec: Mapping[str, Any]) -> set[str]:
+def _restarting(spec: Mapping[str, Any]) -> set[str | None]:
     """Containers whose own restart policy lets them leave the terminated state."""
-    return {c["name"] for c in spec.get("containers") or () if c.get("restartPolicy") or c.get("restartPolicyRules")}
+    return {
+        c.get("name") for c in spec.get("containers") or () if c.get("restartPolicy") or c.get("restartPolicyRules")
+    }
 
 
 def _container_states(
-    new: Sequence[Object], old: Sequence[Object], path: str, restart_policy: str, spared: set[str]
+    new: Sequence[Object], old: Sequence[Object], path: str, restart_policy: str, spared: set[str | None]
 ) -> Problems:
     if restart_policy == "Always":
         return []
