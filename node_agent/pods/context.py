@@ -10,6 +10,7 @@ from node_agent.images.pulls import ImagePulls
 from node_agent.pods.facts import NodeFacts
 from node_agent.pods.references import PodReferences
 from node_agent.pods.reporting import StatusReporter
+from node_agent.pods.slots import Slots
 from node_agent.probes.ask import Asker
 from node_agent.runtime.base import ContainerRuntime
 from node_agent.runtime.watching import ContainerWatch
@@ -44,6 +45,6 @@ class PodContext:
     pause_archive: bytes = b""
     # The images' names for the status, by the runtime's id; as many as the node has images.
     image_ids: dict[str, str] = field(default_factory=dict)
-    starts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STARTS_AT_ONCE))
+    starts: Slots = field(default_factory=lambda: Slots(_STARTS_AT_ONCE))
     # Set once the node has its pod network: before that no pod can have an address.
     network_ready: asyncio.Event = field(default_factory=asyncio.Event)

@@ -55,6 +55,8 @@ _MESSAGE_MAX = 4096
 # What Kubernetes takes from the log in place of a termination message.
 _LOG_LINES, _LOG_MAX = 80, 2048
 _SANDBOX_STOP_S = 5.0
+# Pods that have begun get ready before others begin.
+_CONTAINER_URGENCY, _SANDBOX_URGENCY = 0, 1
 
 
 class Operations:
@@ -128,7 +130,7 @@ class Operations:
         if not pod.spec.host_network:
             await context.network_ready.wait()
         spec = sandbox_spec(pod, context.facts, image=context.pause_image, network=context.network, attempt=attempt)
-        async with context.starts:
+        async with context.starts.take(_SANDBOX_URGENCY):
             try:
                 sandbox_id = await context.runtime.create(spec)
             except NameTaken:
@@ -218,7 +220,7 @@ class Operations:
             self.told(name)("Warning", "Failed", f"Error: {problem}")
             self._fail(name, "CreateContainerConfigError", str(problem))
             return
-        async with context.starts:
+        async with context.starts.take(_CONTAINER_URGENCY):
             try:
                 container_id = await context.runtime.create(spec)
             except NameTaken:
