@@ -114,6 +114,13 @@ async def test_the_first_objects_are_there(admin: Client) -> None:
     assert dns["spec"]["clusterIP"] == "10.96.0.10"
 
 
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public", "kube-node-lease"])
+async def test_the_clusters_own_namespaces_cannot_be_deleted(admin: Client, name: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        await admin.delete(NAMESPACES, name)
+    assert refused.value.message == f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+
+
 async def test_every_namespace_has_the_ca(admin: Client, control_plane: ControlPlane) -> None:
     async def has_it() -> bool:
         try:

@@ -32,11 +32,12 @@ class NamespaceLifecycle:
     def mutate(self, request: AdmissionRequest) -> None:
         # Checked before anything else is looked at, so that the namespace is what the client hears about first.
         resource = request.kind.resource
-        if resource == NAMESPACES:
-            if request.operation == "DELETE" and request.name in IMMORTAL:
-                raise forbid(request, "this namespace may not be deleted")
-            return
-        if not request.namespace or request.operation == "DELETE" or resource.plural in _QUESTIONS:
+        if (
+            resource == NAMESPACES
+            or not request.namespace
+            or request.operation == "DELETE"
+            or resource.plural in _QUESTIONS
+        ):
             return
         stored = self._objects.get(NAMESPACES, "", request.namespace)
         if stored is None:
@@ -56,7 +57,9 @@ class NamespaceLifecycle:
             )
 
     def validate(self, request: AdmissionRequest) -> None:
-        """Everything was checked already."""
+        # A deletion changes nothing, so it is only validated.
+        if request.kind.resource == NAMESPACES and request.operation == "DELETE" and request.name in IMMORTAL:
+            raise forbid(request, "this namespace may not be deleted")
 
 
 def _is_terminating(namespace: _Namespace) -> bool:
