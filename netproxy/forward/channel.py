@@ -23,7 +23,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, tag="batch"):
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
-    """From a worker: the last batch it has applied, its counts, and where it cannot listen and why."""
+    """From a worker: the last batch it has applied, the counts that changed, and where it cannot listen and why."""
 
     serial: int
     totals: dict[str, Totals]

@@ -8,6 +8,7 @@ import ipaddress
 import os
 import select
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from socket import (
@@ -87,6 +88,8 @@ class Listeners:
         self._index = index
         self._count = count
         self._doors: dict[Frontend, Door] = {}
+        self._uses: Counter[str] = Counter()  # doors by service
+        self._leaving: set[str] = set()  # services that lost a door
         self.tallies: dict[str, Tally] = {}
         self.failures: dict[Frontend, str] = {}
 
@@ -100,15 +103,21 @@ class Listeners:
         for change in changes:
             match change:
                 case Drop(frontend):
-                    door = self._doors.pop(frontend, None)
-                    self.failures.pop(frontend, None)
-                    if door is not None:
-                        self._close(door)
-                        door.update(Rule(door.balancer.rule.service))
-                        touched.append(door)
+                    touched += self._drop(frontend)
                 case Put(frontend, rule):
+                    known = self._doors.get(frontend)
+                    if known is not None and known.balancer.rule.service != rule.service:
+                        touched += self._drop(frontend)  # the address changes hands, and so do its counts
                     touched.append(self._put(frontend, rule))
         return touched
+
+    def prune(self) -> None:
+        """Forget the counts of services that have no door and no connection any more."""
+        for service in [name for name in self._leaving if not self._uses[name]]:
+            if not self.tallies[service].open:
+                del self.tallies[service], self._uses[service]
+                self._leaving.discard(service)
+        self._leaving = {name for name in self._leaving if not self._uses[name]}
 
     def retry(self) -> None:
         """Try again to listen where a port was taken."""
@@ -122,9 +131,22 @@ class Listeners:
         self._doors.clear()
         self.failures.clear()
 
+    def _drop(self, frontend: Frontend) -> list[Door]:
+        door = self._doors.pop(frontend, None)
+        self.failures.pop(frontend, None)
+        if door is None:
+            return []
+        self._close(door)
+        service = door.balancer.rule.service
+        door.update(Rule(service))
+        self._uses[service] -= 1
+        self._leaving.add(service)
+        return [door]
+
     def _put(self, frontend: Frontend, rule: Rule) -> Door:
         door = self._doors.get(frontend)
         if door is None:
+            self._uses[rule.service] += 1
             tally = self.tallies.setdefault(rule.service, Tally())
             door = self._doors[frontend] = Door(frontend, rule, tally, start=self._index)
         else:

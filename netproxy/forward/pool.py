@@ -69,6 +69,7 @@ class WorkerPool:
             self._serial += 1
             for worker in self._workers:
                 self._send(worker, changes)
+            self._forget_services()
         return changes
 
     def totals(self) -> dict[str, Totals]:
@@ -96,6 +97,13 @@ class WorkerPool:
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
                 group.create_task(self._keep(worker), name=f"worker-{worker.index}")
+
+    def _forget_services(self) -> None:
+        """Drop the counts of services that are gone, or they would pile up for ever."""
+        living = {rule.service for rule in self._rules.values()}
+        for counts in (self._past, *(worker.totals for worker in self._workers)):
+            for name in [name for name in counts if name not in living]:
+                del counts[name]
 
     async def _keep(self, worker: _Worker) -> None:
         backoff = Backoff(first_s=0.1, limit_s=5.0)
@@ -154,7 +162,8 @@ class WorkerPool:
         for frontend, why in report.failures:
             if frontend not in worker.failures:
                 logger.warning("listen.failed", frontend=str(frontend), worker=worker.index, why=why)
-        worker.applied, worker.totals, worker.failures = report.serial, report.totals, dict(report.failures)
+        worker.totals.update(report.totals)
+        worker.applied, worker.failures = report.serial, dict(report.failures)
         self._progress.set()
         self._progress = asyncio.Event()
 

@@ -21,6 +21,7 @@ from netproxy.forward.listeners import Listeners
 from netproxy.forward.tally import Totals
 from netproxy.forward.tcp import Relay
 from netproxy.forward.udp import Forwarder
+from netproxy.rules import Frontend
 from orchestrator.machinery.clock import Clock, SystemClock
 
 # How often timeouts are looked at and counts reported while anything happens; an idle worker sleeps.
@@ -45,7 +46,8 @@ class Worker:
         self._frames = channel.Frames()
         self._outgoing = b""
         self._serial = 0
-        self._reported: channel.Report | None = None
+        self._told: tuple[int, tuple[tuple[Frontend, str], ...]] = (-1, ())
+        self._told_totals: dict[str, Totals] = {}
         self._orphaned_at: float | None = None
         self._retry_at = 0.0
         self._epoll = select.epoll()
@@ -131,12 +133,14 @@ class Worker:
         """Tell the control side how things stand, unless it knows."""
         if self._orphaned_at is not None or self._outgoing:
             return False
+        self._listeners.prune()
         totals: dict[str, Totals] = {name: tally.totals() for name, tally in self._listeners.tallies.items()}
-        report = channel.Report(self._serial, totals, tuple(self._listeners.failures.items()))
-        if report == self._reported:
+        changed = {name: total for name, total in totals.items() if self._told_totals.get(name) != total}
+        telling = (self._serial, tuple(self._listeners.failures.items()))
+        if not changed and telling == self._told:
             return False
-        self._reported = report
-        self._speak(channel.encode(report))
+        self._told, self._told_totals = telling, totals
+        self._speak(channel.encode(channel.Report(telling[0], changed, telling[1])))
         return True
 
     def _speak(self, frame: bytes) -> None:

@@ -11,8 +11,10 @@ import signal
 import socket
 from collections import Counter
 
+import msgspec
 import pytest
 
+from netproxy.forward.tally import Totals
 from netproxy.rules import Frontend
 from tests.support.relay import (
     ADDRESS,
@@ -392,3 +394,30 @@ async def test_bytes_and_connections_are_counted(path):
         await until(lambda: path.pool.totals()["default/web"].sent_bytes == 100_000)
         totals = path.pool.totals()["default/web"]
         assert (totals.connections, totals.received_bytes, totals.failures, totals.refused) == (1, 100_000, 0, 0)
+
+
+async def test_an_address_that_changes_hands_serves_and_counts_for_its_new_service(path):
+    async with a_backend(saying(b"old")) as old, a_backend(saying(b"new")) as new:
+        frontend = await path.expose(old)
+        assert await ask(frontend) == b"old"
+        await until(lambda: path.pool.totals()["default/web"].sent_bytes == 3)
+        await path.put(frontend, msgspec.structs.replace(a_rule(new), service="default/other"))
+        assert await ask(frontend) == b"new"
+        await until(lambda: path.pool.totals().get("default/other", Totals()).sent_bytes == 3)
+        assert set(path.pool.totals()) == {"default/other"}
+
+
+async def test_urgent_data_does_not_hold_up_what_follows_it(path):
+    async with a_backend(digest) as port:
+        frontend = await path.expose(port)
+        reader, writer = await dial(frontend)
+        plain = writer.get_extra_info("socket")
+        client = socket.socket(fileno=os.dup(plain.fileno()))
+        client.setblocking(True)
+        client.sendall(b"a" * 1000)
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"b" * 1000)
+        client.shutdown(socket.SHUT_WR)
+        client.close()
+        assert await reader.read() == hashlib.sha256(b"a" * 1000 + b"b" * 1000).digest()
+        writer.close()
