@@ -28,6 +28,7 @@ from orchestrator.server import metrics, refusals
 from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
+from orchestrator.server.authentication import impersonation
 from orchestrator.server.authentication.base import ANONYMOUS, Credentials, User
 from orchestrator.server.authorization.base import Attributes, Authorizer
 from orchestrator.server.authorization.chain import refusal
@@ -206,6 +207,8 @@ class ApiServer:
         transport = call.http.transport
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         user = self.core.authenticator.authenticate(Credentials(certificate or None, token))
+        if user is not None and (target := impersonation.wanted(call.http.headers)) is not None:
+            user = impersonation.impersonated(user, target, self.core.authorizer)
         attributes = attributes_of(call.request, user or ANONYMOUS)
         verdict = self.core.authorizer.authorize(attributes)
         if not verdict.allowed:

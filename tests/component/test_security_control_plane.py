@@ -291,3 +291,21 @@ async def test_a_killed_process_comes_back_and_nothing_acknowledged_is_lost(
         return True
 
     await _until(has_its_account)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Impersonate-User": "jane"}, 403),
+        ({"Impersonate-User": "jane", "Impersonate-Group": "system:masters"}, 200),
+        ({"Impersonate-User": "system:kube-scheduler"}, 200),
+        ({"Impersonate-Group": "system:masters"}, 500),
+    ],
+)
+async def test_an_administrator_may_act_as_somebody_else(
+    control_plane: ControlPlane, headers: dict[str, str], code: int
+) -> None:
+    url = control_plane.url + PODS.path("default")
+    tls = control_plane.admin().ssl_context()
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=tls) as response:
+        assert response.status == code
