@@ -139,9 +139,12 @@ def _merge_keyed(present: list[Any], patch: list[Any], schema: Schema, order: Se
             merged.append(_merge_struct({}, item, schema.items))
         else:
             merged[at] = _merge_struct(merged[at], item, schema.items)
-    if order is not None:
-        _check_order(wanted, order, key)
-    return _ordered(merged, wanted if order is None else order, present, key)
+    if order is None:
+        return _ordered(merged, wanted, live, key)
+    _check_order(wanted, order, key)
+    # In Kubernetes new items take the places of deleted ones in the list it orders by; so do ours, or a client that
+    # applies one manifest to both would see two orders.
+    return _ordered(merged, order, merged[: len(present)], key)
 
 
 def _key_of(item: Any, key: str) -> Any:

@@ -70,6 +70,13 @@ def test_lists_merge_by_their_key(present: Any, patch: Any, expected: Any) -> No
         pytest.param([A, B], [C], ["a", "c", "b"], ["a", "c", "b"], id="a-new-item-has-its-place"),
         pytest.param([A, B], [C, A], ["c", "a"], ["c", "a", "b"], id="what-only-the-server-has-stays-behind"),
         pytest.param([A, B], [{"name": "b", "$patch": "delete"}], ["a"], ["a"], id="kubectl-apply-removes-one"),
+        pytest.param(
+            [C, A, B],
+            [{"name": "d"}, B, {"name": "a", "$patch": "delete"}],
+            ["d", "b"],
+            ["c", "d", "b"],
+            id="one-for-one",
+        ),
     ],
 )
 def test_set_element_order(present: Any, patch: Any, order: Any, expected: Any) -> None:
