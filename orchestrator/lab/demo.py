@@ -76,7 +76,8 @@ async def what_the_client_hears(client: Client) -> tuple[str, ...]:
     lines = text.decode(errors="replace").splitlines()
     newest: dict[str, str] = {}
     for line in lines:
-        newest[line.split(" ")[0]] = line
+        if line.startswith("http"):
+            newest[line.split(" ")[0]] = line
     return tuple(newest.values())
 
 
