@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ async def create_missing(client: Client) -> int:
     made = 0
     for resource, document in manifests():
         try:
-            await client.create(resource, document, NAMESPACE, into=bytes)
-        except AlreadyExists:
-            continue
-        made += 1
+            await client.get(resource, document["metadata"]["name"], NAMESPACE, into=bytes)
+        except NotFound:
+            # Asked for first, since creating a Service twice is refused for its port before it is for its name.
+            with suppress(AlreadyExists):
+                await client.create(resource, document, NAMESPACE, into=bytes)
+                made += 1
     return made
 
 
