@@ -13,6 +13,7 @@ from orchestrator.api.schema import walker
 from orchestrator.api.schema.definitions import schema_of_kind
 from orchestrator.machinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from orchestrator.server.core import Call
+from orchestrator.server.protobuf import decoder as protobuf
 
 #: What Kubernetes' API server takes.
 BODY_BYTES_MAX = 3 << 20
@@ -49,10 +50,12 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
             obj = codec.decode(data)
         elif content_type in _YAML_TYPES:
             obj = codec.decode_yaml(data)
+        elif content_type == protobuf.CONTENT_TYPE:
+            obj = protobuf.decode(data, api_version=api_version, kind=kind)
         else:
             raise UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: "
-                "application/json, application/yaml"
+                f"application/json, application/yaml, {protobuf.CONTENT_TYPE}"
             )
     except Malformed as exc:
         raise BadRequest(
@@ -122,10 +125,13 @@ def check_dry_run(call: Call) -> None:
 
 async def read_optional(call: Call) -> dict[str, Any]:
     """The body of a deletion: its options, empty if there is no body."""
+    content_type = content_type_of(call.http)
     data = await read_bytes(call.http)
     if not data:
         return {}
     try:
-        return codec.decode(data) if content_type_of(call.http) not in _YAML_TYPES else codec.decode_yaml(data)
+        if content_type == protobuf.CONTENT_TYPE:
+            return protobuf.decode(data, api_version="v1", kind="DeleteOptions")
+        return codec.decode_yaml(data) if content_type in _YAML_TYPES else codec.decode(data)
     except Malformed as exc:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {exc}") from exc
