@@ -20,6 +20,7 @@ from orchestrator.machinery.log import get_logger
 logger = get_logger(__name__)
 
 _SWEEP_S = 30.0
+_AFTER_FIND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +52,16 @@ async def sweep_for_ever(context: PodContext, workers: PodWorkers, pods: Informe
     await pods.wait_synced()
     while True:
         await context.watch.wait_synced()
+        found_some = False
         try:
-            await _sweep(context, workers, pods)
+            found_some = await _sweep(context, workers, pods)
         except* (RuntimeUnreachable, RuntimeRefused) as lost:
             logger.info("orphans.later", why=str(lost.exceptions[0])[:256])
-        await asyncio.sleep(_SWEEP_S)
+        await asyncio.sleep(_AFTER_FIND_S if found_some else _SWEEP_S)
 
 
-async def _sweep(context: PodContext, workers: PodWorkers, pods: Informer[Pod]) -> None:
+async def _sweep(context: PodContext, workers: PodWorkers, pods: Informer[Pod]) -> bool:
+    """Take one step; says whether there was anything to do, and so perhaps more."""
     uids = workers.uids | {pod.metadata.uid for pod in pods.values()}
     root = pods_dir(context.state_dir)
     directories = [entry.name for entry in root.iterdir()] if root.is_dir() else []
@@ -71,6 +74,7 @@ async def _sweep(context: PodContext, workers: PodWorkers, pods: Informer[Pod]) 
     for uid in found.directories:
         logger.info("orphans.directory", uid=uid)
         await context.files.call(prepare.remove, PodPaths(context.state_dir, uid))
+    return bool(found.stop or found.remove or found.directories)
 
 
 async def _stop(context: PodContext, state: ContainerState) -> None:

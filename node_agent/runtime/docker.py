@@ -200,14 +200,14 @@ class DockerRuntime:
             with _translated():
                 yield from stream
 
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._streams.call(bridge.run, items()), name="docker-stream")
-            try:
-                while batch := await bridge.next_batch():
-                    for item in batch:
-                        yield item
-            finally:
-                bridge.close(lambda: _close_quietly(stream))
+        # No task group: it may not span a generator's yield. `finally` waits for the task in its place.
+        reading = asyncio.ensure_future(self._streams.call(bridge.run, items()))
+        try:
+            while batch := await bridge.next_batch():
+                for item in batch:
+                    yield item
+        finally:
+            bridge.close(lambda: _close_quietly(stream))
             await reading
 
     # --- images and networks ---
