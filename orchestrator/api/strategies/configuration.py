@@ -20,6 +20,7 @@ _CONFIG_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerco
 
 class _ConfigMaps(Named):
     has_generation = False
+    changes_first = True
 
     def rules(self, obj: Object) -> Sequence[Problem]:
         problems: Problems = []
@@ -44,6 +45,7 @@ class _ConfigMaps(Named):
 
 class _Secrets(Named):
     has_generation = False
+    changes_first = True
 
     def prepare_update(self, obj: Object, old: Object) -> None:
         # An update that leaves the type out means the type it has.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import quantities
@@ -31,6 +32,7 @@ _DEPRECATED_VOLUMES = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
+_BYTES = ("memory", "ephemeral-storage")
 _KINDS = ("initContainers", "containers", "ephemeralContainers")
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -45,7 +47,8 @@ def pod_warnings(spec: Mapping[str, Any], meta: Mapping[str, Any], path: str) ->
     for key in spec.get("nodeSelector") or ():
         if words := _DEPRECATED_LABELS.get(key):
             warnings.append(f"{at}.nodeSelector[{key}]: {words}")
-    warnings += _affinity(spec.get("affinity") or {}, f"{at}.affinity")
+    if affinity := spec.get("affinity"):
+        warnings += _affinity(affinity, f"{at}.affinity")
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         field, key = f"{at}.topologySpreadConstraints[{index}]", constraint.get("topologyKey", "")
         if words := _DEPRECATED_LABELS.get(key):
@@ -61,14 +64,20 @@ def pod_warnings(spec: Mapping[str, Any], meta: Mapping[str, Any], path: str) ->
             for kind in volume
             if kind in _DEPRECATED_VOLUMES
         ]
-    warnings += _repeated(spec.get("hostAliases") or (), "ip", f"{at}.hostAliases")
-    warnings += _repeated(spec.get("imagePullSecrets") or (), "name", f"{at}.imagePullSecrets")
-    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
-        if not secret.get("name"):
-            warnings.append(f'{at}.imagePullSecrets[{index}].name: invalid empty name ""')
+    if aliases := spec.get("hostAliases"):
+        warnings += _repeated(aliases, "ip", f"{at}.hostAliases")
+    if secrets := spec.get("imagePullSecrets"):
+        field = f"{at}.imagePullSecrets"
+        warnings += _repeated(secrets, "name", field)
+        warnings += [
+            f'{field}[{i}].name: invalid empty name ""' for i, one in enumerate(secrets) if not one.get("name")
+        ]
+    ports = 0
     for container, field in _containers(spec, at):
         warnings += _container(container, field)
-    warnings += _ports(spec, at)
+        ports += len(container.get("ports") or ())
+    if ports > 1:
+        warnings += _ports(spec, at)
     grace_s = spec.get("terminationGracePeriodSeconds")
     if grace_s is not None and grace_s < 0:
         words = "must be >= 0; negative values are invalid and will be treated as 1"
@@ -123,26 +132,33 @@ def _repeated(items: Sequence[Mapping[str, Any]], key: str, path: str) -> list[s
 
 def _container(container: Mapping[str, Any], path: str) -> list[str]:
     warnings: list[str] = []
-    for kind in ("limits", "requests"):
-        amounts = (container.get("resources") or {}).get(kind) or {}
-        for name in ("memory", "ephemeral-storage"):
+    for kind, amounts in (container.get("resources") or {}).items():
+        for name in _BYTES if kind != "claims" else ():
             if (value := amounts.get(name)) is not None and _is_fractional(value):
                 words = f"fractional byte value {json.dumps(str(value))} is invalid, must be an integer"
                 warnings.append(f"{path}.resources.{kind}[{name}]: {words}")
+    return warnings + _env(container.get("env") or (), f"{path}.env")
+
+
+def _env(variables: Sequence[Mapping[str, Any]], path: str) -> list[str]:
+    warnings: list[str] = []
+    if len({variable.get("name") for variable in variables}) == len(variables):
+        return warnings
     seen: set[str] = set()
-    for index, variable in enumerate(container.get("env") or ()):
+    for index, variable in enumerate(variables):
         name, value = variable.get("name", ""), variable.get("value", "")
         reference = f"$({name})"
         # Building on the previous value, as in PATH=$(PATH):/opt, is what a second definition is for.
         builds_on = "valueFrom" not in variable and value != reference and reference in value
         if name in seen and not builds_on:
             words = f"hides previous definition of {json.dumps(name)}, which may be dropped when using apply"
-            warnings.append(f"{path}.env[{index}]: {words}")
+            warnings.append(f"{path}[{index}]: {words}")
         seen.add(name)
     return warnings
 
 
-def _is_fractional(value: Any) -> bool:
+@lru_cache(maxsize=1024)
+def _is_fractional(value: str | int | float) -> bool:
     try:
         return quantities.parse(value).milli % 1000 != 0
     except quantities.BadQuantity:

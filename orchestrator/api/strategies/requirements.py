@@ -83,8 +83,9 @@ def validate_requirements(resources: Mapping[str, Any], path: str, claims: Colle
             problems += [_at(f"{path}.requests[{name}]", fault) for fault in faults]
         if value != limits.get(name):
             problems += _request_within_limit(name, value, limits.get(name), path)
-    names = limits.keys() | requests.keys() if limits or requests else set()
-    if not names & _COMPUTE and any(name.startswith(_HUGE_PAGES) for name in names):
+    if (_COMPUTE.isdisjoint(limits) and _COMPUTE.isdisjoint(requests)) and any(
+        name.startswith(_HUGE_PAGES) for name in (*limits, *requests)
+    ):
         problems.append(forbidden(path, "HugePages require cpu or memory"))
     if wanted := resources.get("claims"):
         problems += _claims(wanted, f"{path}.claims", claims)

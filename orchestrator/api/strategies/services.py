@@ -26,6 +26,7 @@ _BOTH_FAMILIES = ("IPv4", "IPv6")
 class _Services(SpecAndStatus):
     has_generation = False
     must_exist_for_update = False
+    changes_first = True
     initial_status: ClassVar[Mapping[str, Any]] = {"loadBalancer": {}}
 
     def name_rule(self, name: str) -> Sequence[str]:

@@ -16,6 +16,8 @@ class Named(Strategy):
     """A kind whose rules begin with its metadata's; subclasses add `rules` and, for what may not change, `changes`."""
 
     namespaced: ClassVar[bool] = True
+    #: Whether a refused change is told before what is wrong with the object; Kubernetes differs from kind to kind.
+    changes_first: ClassVar[bool] = False
 
     def name_rule(self, name: str) -> Sequence[str]:
         """What is wrong with a name of this kind."""
@@ -33,7 +35,9 @@ class Named(Strategy):
         return [*self._metadata(obj, None), *self.rules(obj)]
 
     def validate_update(self, obj: Object, old: Object) -> Sequence[Problem]:
-        return [*self._metadata(obj, old), *self.changes(obj, old), *self.rules(obj)]
+        rules, changes = self.rules(obj), self.changes(obj, old)
+        first, second = (changes, rules) if self.changes_first else (rules, changes)
+        return [*self._metadata(obj, old), *first, *second]
 
     def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
         return self._metadata(obj, old)
