@@ -1,7 +1,7 @@
 """Kubernetes quantities (`500m`, `1Gi`, `2e3`): exact values, comparison, and the canonical form the API answers with.
 
-The rules are those of `k8s.io/apimachinery/pkg/api/resource`: finer than one nano is rounded up (away from zero),
-larger than 2^63-1 is capped.
+The rules are those of `k8s.io/apimachinery/pkg/api/resource`: finer than one nano is rounded up (away from zero), and
+binary quantities larger than 2^63-1 are capped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Literal
 
 _NANO = 10**9
-_MAX_NANO = (2**63 - 1) * _NANO
+_INT64_MAX = 2**63 - 1
+_MAX_NANO = _INT64_MAX * _NANO
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL_SUFFIXES = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
@@ -24,7 +25,7 @@ _EXPONENT_MAX = 1000
 
 _parts = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?((?:[eE][+-]?[0-9]+)|[a-zA-Z]*)").fullmatch
 _PATTERN = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-_looks_right = re.compile(_PATTERN).match
+_looks_right = re.compile(_PATTERN).fullmatch
 
 _FORMAT_WRONG = f"quantities must match the regular expression '{_PATTERN}'"
 _SUFFIX_WRONG = "unable to parse quantity's suffix"
@@ -61,13 +62,13 @@ class Quantity:
 
     @property
     def value(self) -> int:
-        """In whole units (bytes, pieces), rounded up as Kubernetes does."""
-        return _divided_away(self.nano, _NANO)
+        """In whole units (bytes, pieces), rounded up as Kubernetes does; never more than 64 bits hold."""
+        return _saturated(_divided_away(self.nano, _NANO))
 
     @property
     def milli(self) -> int:
-        """In thousandths (of a CPU), rounded up as Kubernetes does."""
-        return _divided_away(self.nano, 1_000_000)
+        """In thousandths (of a CPU), rounded up as Kubernetes does; never more than 64 bits hold."""
+        return _saturated(_divided_away(self.nano, 1_000_000))
 
 
 @lru_cache(maxsize=4096)
@@ -78,24 +79,37 @@ def parse(text: str | int | float) -> Quantity:
     text = text.strip()
     matched = _parts(text) if len(text) <= _LENGTH_MAX else None
     if matched is None or not (matched[2] or matched[3]):
-        raise BadQuantity(_SUFFIX_WRONG if _looks_right(text) and _digits_fit(text) else _FORMAT_WRONG)
+        raise BadQuantity(_FORMAT_WRONG)
     sign, whole, fraction, suffix = matched[1], matched[2] or "", matched[3] or "", matched[4]
     digits = int(whole + fraction or "0")
-    base, exponent, format_ = _suffix(suffix)
+    try:
+        base, exponent, format_ = _suffix(suffix)
+    except BadQuantity:
+        if _looks_right(text):
+            raise
+        raise BadQuantity(_FORMAT_WRONG) from None
     numerator = digits * _NANO * (2**exponent if base == 2 else 10 ** max(exponent, 0))
     denominator = 10 ** (len(fraction) + (-exponent if base == 10 and exponent < 0 else 0))
-    nano = min(_divided_away(numerator, denominator), _MAX_NANO)
+    nano = _divided_away(numerator, denominator)
+    if format_ is Format.BINARY_SI:
+        nano = min(nano, _MAX_NANO)
     return Quantity(-nano if sign == "-" else nano, format_)
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
-    """The form in which the API stores and answers it: `0.5` is `500m`, `1024Mi` is `1Gi`; raises `BadQuantity`."""
-    return _canonical_text(text)
+    """Its canonical form: `0.5` is `500m`, `1024Mi` is `1Gi`; raises `BadQuantity`."""
+    return str(parse(text))
 
 
 @lru_cache(maxsize=4096)
-def _canonical_text(text: str | int | float) -> str:
-    return str(parse(text))
+def canonical_amount(text: str | int | float) -> str:
+    """The form in which the API keeps amounts of resources: canonical, and rounded up to thousandths.
+
+    Raises `BadQuantity`.
+    """
+    quantity = parse(text)
+    return _canonical(_divided_away(quantity.nano, 1_000_000) * 1_000_000, quantity.format)
 
 
 def parse_milli(text: str | int | float) -> int:
@@ -137,13 +151,13 @@ def _suffix(suffix: str) -> tuple[int, int, Format]:
     raise BadQuantity(_SUFFIX_WRONG)
 
 
-def _digits_fit(text: str) -> bool:
-    return text.count(".") <= 1 and any(character.isdigit() for character in text)
-
-
 def _divided_away(numerator: int, denominator: int) -> int:
     """Integer division, rounding away from zero."""
     return -(-numerator // denominator) if numerator >= 0 else numerator // denominator
+
+
+def _saturated(value: int) -> int:
+    return max(-_INT64_MAX, min(value, _INT64_MAX))
 
 
 def _canonical(nano: int, format_: Format) -> str:

@@ -154,7 +154,10 @@ class _Compiler:
             )
         if shape == "object":
             values = described.get("additionalProperties")
-            return Schema(Shape.MAP, items=self._field(values)) if values else self._shared(Shape.ANY)
+            if not values:
+                return self._shared(Shape.ANY)
+            items = self._field(values)
+            return Schema(Shape.MAP, items=self._shared(Shape.AMOUNT) if items.shape is Shape.QUANTITY else items)
         return self._shared(_SCALARS.get((shape, described.get("format", "")), Shape.ANY))
 
     def _with_strategies(self, schema: Schema, strategies: tuple[str, ...]) -> Schema:

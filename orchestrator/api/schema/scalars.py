@@ -49,21 +49,43 @@ def is_int_or_string(value: Any) -> bool:
 
 
 def is_quantity(value: Any) -> bool:
-    """Whether it is a quantity in canonical form."""
+    """Whether it is a quantity, as a string without blanks around it."""
+    if type(value) is not str or value != value.strip():
+        return False
+    try:
+        quantities.parse(value)
+    except quantities.BadQuantity:
+        return False
+    return True
+
+
+def as_quantity(value: Any) -> str:
+    """The quantity as a string, otherwise as it was written; raises `WrongValue`."""
+    _checked_quantity(value)
+    return str(value).strip()
+
+
+def is_amount(value: Any) -> bool:
+    """Whether it is an amount of a resource in the form that is kept."""
     if type(value) is not str:
         return False
     try:
-        return quantities.canonical(value) == value
+        return quantities.canonical_amount(value) == value
     except quantities.BadQuantity:
         return False
 
 
-def as_quantity(value: Any) -> str:
-    """The canonical form; raises `WrongValue`."""
+def as_amount(value: Any) -> str:
+    """The amount in the form that is kept; raises `WrongValue`."""
+    _checked_quantity(value)
+    return quantities.canonical_amount(value)
+
+
+def _checked_quantity(value: Any) -> None:
     if type(value) not in (str, int, float):
         raise WrongValue("quantities must be strings or numbers")
     try:
-        return quantities.canonical(value)
+        quantities.parse(value)
     except quantities.BadQuantity as exc:
         raise WrongValue(str(exc)) from None
 

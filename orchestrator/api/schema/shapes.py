@@ -23,6 +23,7 @@ class Shape(Enum):
     TIME = "v1.Time"
     MICRO_TIME = "v1.MicroTime"
     QUANTITY = "resource.Quantity"
+    AMOUNT = "amount"  # a quantity in a map of resources, which Kubernetes keeps in canonical form
     INT_OR_STRING = "intstr.IntOrString"
     ANY = "interface {}"
 
@@ -55,6 +56,8 @@ class Schema:
                 return self.name
             case Shape.LIST:
                 return f"[]{self.items.go_type if self.items else 'interface {}'}"
+            case Shape.MAP if self.items and self.items.shape is Shape.AMOUNT:
+                return "v1.ResourceList"
             case Shape.MAP:
                 return f"map[string]{self.items.go_type if self.items else 'interface {}'}"
             case _:

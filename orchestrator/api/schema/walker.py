@@ -58,6 +58,7 @@ _TYPES: dict[Shape, tuple[type | None, Quick | None]] = {
     Shape.TIME: (str, scalars.is_time),
     Shape.MICRO_TIME: (str, scalars.is_micro_time),
     Shape.QUANTITY: (str, scalars.is_quantity),
+    Shape.AMOUNT: (str, scalars.is_amount),
     Shape.INT_OR_STRING: (None, scalars.is_int_or_string),
     Shape.ANY: (None, lambda value: value is not None),
 }
@@ -134,6 +135,7 @@ _NULL_ITEM: dict[Shape, Any] = {
     Shape.NUMBER: 0,
     Shape.BOOLEAN: False,
     Shape.QUANTITY: "0",
+    Shape.AMOUNT: "0",
     Shape.INT_OR_STRING: 0,
 }
 _EMPTY: dict[Shape, Any] = {Shape.LIST: [], Shape.MAP: {}}
@@ -142,6 +144,7 @@ _CONVERT: dict[Shape, Callable[[Any], Any]] = {
     Shape.TIME: scalars.as_time,
     Shape.MICRO_TIME: scalars.as_micro_time,
     Shape.QUANTITY: scalars.as_quantity,
+    Shape.AMOUNT: scalars.as_amount,
 }
 _WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
@@ -200,7 +203,7 @@ class _Walk:
         if (type_ is None or type(value) is type_) and (ask is None or ask(value)):
             return value
         convert = _CONVERT.get(schema.shape)
-        if convert and (type(value) is type_ or schema.shape is Shape.QUANTITY):
+        if convert and (type(value) is type_ or schema.shape in (Shape.QUANTITY, Shape.AMOUNT)):
             try:
                 return convert(value)
             except scalars.WrongValue as exc:

@@ -20,7 +20,7 @@ from tests.support.api import unhurried
         ("512Ki", "512Ki"),
         ("0.1Ki", "102400m"), ("2048Ei", "9223372036854775807"), ("1e3", "1e3"), ("1E3", "1e3"), ("100e3", "100e3"),
         ("1e-3", "1e-3"), ("12e4", "120e3"), ("1.0000000001", "1000000001n"), (" 1Gi ", "1Gi"),
-        (1e21, "9223372036854775807"),
+        ("9999999Ei", "9223372036854775807"), ("10000000000000000000", "10E"),
     ],
 )  # fmt: skip
 def test_canonical_form(text: str | float, canonical: str) -> None:
@@ -35,8 +35,9 @@ _SUFFIX = "unable to parse quantity's suffix"
     ("text", "message"),
     [
         ("", _FORMAT), ("abc", _FORMAT), ("1 Gi", _FORMAT), ("1.2.3", _FORMAT), ("+", _FORMAT), (".", _FORMAT),
-        ("0x1", _FORMAT), ("1e", _SUFFIX), ("1kk", _SUFFIX), ("1ki", _SUFFIX), ("1mi", _SUFFIX), ("1e99999", _SUFFIX),
-        ("9" * 1000, _SUFFIX),
+        ("0x1", _FORMAT), ("1e", _SUFFIX), ("1kk", _SUFFIX), ("1ki", _SUFFIX), ("1mi", _SUFFIX),
+        ("1Zi", _FORMAT), ("1Q", _FORMAT), ("1e99999", _SUFFIX),
+        ("9" * 1000, _FORMAT),
     ],
 )  # fmt: skip
 def test_what_is_no_quantity_is_refused(text: str, message: str) -> None:
@@ -58,6 +59,18 @@ def test_whole_units_and_thousandths_are_rounded_up() -> None:
     assert quantities.parse_milli("1.5") == 1500
     assert quantities.parse_bytes("1.5Gi") == 1536 * 2**20
     assert quantities.parse_bytes("1500m") == 2
+
+
+def test_huge_amounts_stay_within_64_bits() -> None:
+    assert quantities.parse_bytes("1e99") == quantities.parse_milli("1e99") == 2**63 - 1
+    assert quantities.parse_milli("-9E") == -(2**63) + 1
+
+
+def test_amounts_of_resources_are_kept_in_thousandths() -> None:
+    assert quantities.canonical_amount("100u") == "1m"
+    assert quantities.canonical_amount("0.0015") == "2m"
+    assert quantities.canonical_amount("1024Mi") == "1Gi"
+    assert quantities.canonical_amount("0.1Ki") == "102400m"
 
 
 def test_sums_keep_the_first_format() -> None:
