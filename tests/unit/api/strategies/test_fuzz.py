@@ -18,17 +18,18 @@ DEPTH_MAX = 8
 WORDS = ("", "a", "web", "A_b", "..", "a.b/c", "10.0.0.1", "::1", "None", "Always", "In", "http", "x" * 64, "é")
 NUMBERS = (-1, 0, 1, 80, 65536, 2**31 - 1)
 SCALARS = {
-    Shape.STRING: WORDS,
-    Shape.INT32: NUMBERS,
-    Shape.INT64: NUMBERS,
-    Shape.NUMBER: NUMBERS,
-    Shape.BOOLEAN: (False, True),
-    Shape.BYTES: ("", "QQ==", "e30="),
-    Shape.TIME: ("2026-01-01T00:00:00Z",),
-    Shape.MICRO_TIME: ("2026-01-01T00:00:00.000000Z",),
-    Shape.QUANTITY: ("0", "1", "-1", "500m", "1Gi", "1e3"),
-    Shape.INT_OR_STRING: (0, 80, -1, "http", "25%", "101%", ""),
-    Shape.ANY: ("x", 1, True),
+    "STRING": WORDS,
+    "INT32": NUMBERS,
+    "INT64": NUMBERS,
+    "NUMBER": NUMBERS,
+    "BOOLEAN": (False, True),
+    "BYTES": ("", "QQ==", "e30="),
+    "TIME": ("2026-01-01T00:00:00Z",),
+    "MICRO_TIME": ("2026-01-01T00:00:00.000000Z",),
+    "AMOUNT": ("0", "1", "-1", "500m", "1Gi", "1e3"),
+    "QUANTITY": ("0", "1", "-1", "500m", "1Gi", "1e3"),
+    "INT_OR_STRING": (0, 80, -1, "http", "25%", "101%", ""),
+    "ANY": ("x", 1, True),
 }
 
 
@@ -46,7 +47,7 @@ def value(schema: Schema | None, dice: random.Random, depth: int = DEPTH_MAX):
         case Shape.MAP:
             return {dice.choice(WORDS): value(schema.items, dice, depth - 1) for _ in range(dice.randint(0, 2))}
         case _:
-            return dice.choice(SCALARS[schema.shape])
+            return dice.choice(SCALARS[schema.shape.name])
 
 
 def an_object(kind, dice: random.Random):
