@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid
-from orchestrator.api.strategies.requirements import canonicalize, validate_amount
+from orchestrator.api.strategies.requirements import validate_amount
 from orchestrator.api.strategies.rules import Problems, network
 from orchestrator.api.strategies.scheduling import validate_taints
-from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
+from orchestrator.api.strategies.spec_status import SpecAndStatus, keep, tie_first
 
 _RESOURCE_LISTS = ("capacity", "allocatable")
 
@@ -28,15 +28,8 @@ class _Nodes(SpecAndStatus):
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
-        # The single address range and the list are one fact under two names.
-        if ranges := spec.get("podCIDRs"):
-            spec["podCIDR"] = ranges[0]
-        elif spec.get("podCIDR"):
-            spec["podCIDRs"] = [spec["podCIDR"]]
+        tie_first(spec, "podCIDR", "podCIDRs")
         status = obj.setdefault("status", {})
-        for name in _RESOURCE_LISTS:
-            if amounts := status.get(name):
-                canonicalize(amounts)
         if status.get("capacity") and not status.get("allocatable"):
             status["allocatable"] = dict(status["capacity"])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.api.objects import Object
-from orchestrator.api.strategies.requirements import canonical, canonicalize, default_amounts, default_requests
+from orchestrator.api.strategies.requirements import default_requests
 
 _GRACE_S = 30
 _FILE_MODE = 0o644
@@ -30,7 +30,6 @@ def default_pod(spec: Object) -> None:
         spec["preemptionPolicy"] = "PreemptLowerPriority"
     default_pod_spec(spec)
     if resources := spec.get("resources"):
-        default_amounts(resources)
         default_requests(resources)
     on_host = spec.get("hostNetwork")
     for containers in (spec.get("containers"), spec.get("initContainers")):
@@ -75,8 +74,6 @@ def default_pod_spec(spec: Object) -> None:
         _default_container(container)
     for container in spec.get("ephemeralContainers") or ():
         _default_container(container)
-    if overhead := spec.get("overhead"):
-        canonicalize(overhead)
 
 
 def _default_container(container: Object) -> None:
@@ -86,9 +83,7 @@ def _default_container(container: Object) -> None:
         container["terminationMessagePath"] = "/dev/termination-log"
     if not container.get("terminationMessagePolicy"):
         container["terminationMessagePolicy"] = "File"
-    if resources := container.get("resources"):
-        default_amounts(resources)
-    else:
+    if container.get("resources") is None:
         container["resources"] = {}
     for port in container.get("ports") or ():
         if not port.get("protocol"):
@@ -117,7 +112,7 @@ def _default_field_source(source: Object) -> None:
         if not field.get("apiVersion"):
             field["apiVersion"] = "v1"
     elif (resource := source.get("resourceFieldRef")) is not None:
-        resource["divisor"] = canonical(resource.get("divisor") or "0")
+        resource.setdefault("divisor", "0")
 
 
 def _default_probe(probe: Object) -> None:
@@ -152,11 +147,6 @@ def _default_volume(volume: Object) -> None:
             fill(source)
     if named_only:
         volume["emptyDir"] = {}
-
-
-def _default_empty_dir(source: Object) -> None:
-    if (size := source.get("sizeLimit")) is not None:
-        source["sizeLimit"] = canonical(size)
 
 
 def _default_mode(source: Object) -> None:
@@ -206,7 +196,6 @@ def _filler(**defaults: Any) -> Callable[[Object], None]:
 
 
 _VOLUMES: dict[str, Callable[[Object], None]] = {
-    "emptyDir": _default_empty_dir,
     "secret": _default_mode,
     "configMap": _default_mode,
     "downwardAPI": _default_downward,

@@ -64,6 +64,10 @@ class _Pods(Strategy):
         # The class follows from the spec, so a writer that leaves it out keeps it.
         if not status.get("qosClass") and (kept := (old.get("status") or {}).get("qosClass")):
             status["qosClass"] = kept
+        if (addresses := status.get("podIPs")) and not status.get("podIP"):
+            status["podIP"] = addresses[0].get("ip") or ""
+        elif (address := status.get("podIP")) and (not addresses or addresses[0].get("ip") != address):
+            status["podIPs"] = [{"ip": address}]
 
     def default(self, obj: Object) -> None:
         default_pod(obj["spec"])

@@ -29,33 +29,7 @@ _COUNTED = frozenset(
 _STANDARD = _CONTAINER | _COUNTED | {"storage", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
 _STANDARD |= {"requests.storage", "requests.ephemeral-storage", "limits.ephemeral-storage"}
 _HUGE_PAGES = "hugepages-"
-_MILLI_NANO = 1_000_000
 _NOT_INTEGER = "must be an integer"
-
-
-def default_amounts(resources: Object) -> None:
-    """Limits and requests in canonical form, as Kubernetes stores them."""
-    for name in ("limits", "requests"):
-        if amounts := resources.get(name):
-            canonicalize(amounts)
-
-
-def canonicalize(amounts: Object) -> None:
-    """Every quantity of a resource list in canonical form, rounded up to thousandths."""
-    for name, value in amounts.items():
-        amounts[name] = canonical(value)
-
-
-@lru_cache(maxsize=4096)
-def canonical(value: str | int | float) -> str:
-    """The canonical form, rounded up to thousandths; what is no quantity stays, for validation to refuse."""
-    try:
-        quantity = quantities.parse(value)
-    except quantities.BadQuantity:
-        return str(value)
-    if quantity.nano % _MILLI_NANO:
-        quantity = quantities.Quantity(quantity.milli * _MILLI_NANO, quantity.format)
-    return str(quantity)
 
 
 def default_requests(resources: Object) -> None:

@@ -68,3 +68,12 @@ def keep(obj: Object, old: Object, field: str) -> None:
         obj[field] = old[field]
     else:
         obj.pop(field, None)
+
+
+def tie_first(obj: Object, single: str, plural: str) -> None:
+    """Keep a value and the list it is the first of as one fact; the value counts where they disagree."""
+    value, values = obj.get(single), obj.get(plural)
+    if value and (not values or values[0] != value):
+        obj[plural] = [value]
+    elif values and not value:
+        obj[single] = values[0]

@@ -95,6 +95,12 @@ def test_a_signer_decides_nothing():
     assert new["status"] == {"certificate": "", "conditions": []}
 
 
+def test_a_decision_is_written_through_the_approval_subresource():
+    stored = created(STRATEGY, CSR)
+    approved = {**stored, "status": {"conditions": [APPROVED]}}
+    assert STRATEGY.validate_status_update(approved, stored) == []
+
+
 def test_decisions_stay_and_exclude_each_other():
     stored = {**created(STRATEGY, CSR), "status": {"conditions": [APPROVED]}}
     denied = {**stored, "status": {"conditions": [APPROVED, {"type": "Denied", "status": "True"}]}}

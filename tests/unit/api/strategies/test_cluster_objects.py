@@ -15,7 +15,7 @@ NODE = {
     "kind": "Node",
     "metadata": {"name": "n1"},
     "spec": {"podCIDR": "10.244.1.0/24", "providerID": "wherry://n1"},
-    "status": {"capacity": {"cpu": "4000m", "memory": "8192Mi", "pods": "110"}},
+    "status": {"capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"}},
 }
 LEASE = {"metadata": a_meta("n1", "kube-node-lease"), "spec": {"holderIdentity": "n1", "leaseDurationSeconds": 40}}
 
@@ -59,7 +59,7 @@ def test_a_namespaces_phase_follows_its_deletion():
     assert NAMESPACES_STRATEGY.selectable_fields(ending) == {"status.phase": "Terminating", "name": "shop"}
 
 
-def test_a_node_keeps_its_status_and_gets_canonical_amounts():
+def test_a_node_keeps_its_status_and_all_of_it_is_allocatable():
     amounts = {"cpu": "4", "memory": "8Gi", "pods": "110"}
     node = created(NODES_STRATEGY, NODE)
     assert node["spec"] == {
@@ -118,8 +118,8 @@ def test_rules_of_nodes(path, value, expected):
         ("spec/unschedulable", True, []),
         ("spec/taints", [{"key": "a", "effect": "NoExecute"}], []),
         (
-            "spec/podCIDRs",
-            ["10.244.2.0/24"],
+            "spec/podCIDR",
+            "10.244.2.0/24",
             ['spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid'],
         ),
         (

@@ -211,3 +211,19 @@ def test_selectable_fields():
         "status.podIP": "10.244.0.5",
         "status.nominatedNodeName": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({"podIP": "10.0.0.1"}, ("10.0.0.1", [{"ip": "10.0.0.1"}]), id="one-given"),
+        pytest.param({"podIPs": [{"ip": "10.0.0.1"}]}, ("10.0.0.1", [{"ip": "10.0.0.1"}]), id="list-given"),
+        pytest.param(
+            {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}]}, ("10.0.0.2", [{"ip": "10.0.0.2"}]), id="disagreeing"
+        ),
+    ],
+)
+def test_the_address_and_the_list_of_addresses_are_one_fact(status, expected):
+    pod = {**STORED, "status": status}
+    PODS_STRATEGY.prepare_status_update(pod, STORED)
+    assert (pod["status"]["podIP"], pod["status"]["podIPs"]) == expected

@@ -35,8 +35,8 @@ probes = st.builds(lambda handler, more: {**handler, **more}, handlers, st.sampl
 amounts = st.fixed_dictionaries(
     {},
     optional={
-        "cpu": st.sampled_from(["1", "0.5", "250m", "1500m"]),
-        "memory": st.sampled_from(["64Mi", "1Gi", "1024Ki", "1e6"]),
+        "cpu": st.sampled_from(["1", "500m", "250m", "1500m"]),
+        "memory": st.sampled_from(["64Mi", "1Gi", "1M", "1k"]),
         "ephemeral-storage": st.just("1Gi"),
     },
 )
@@ -79,7 +79,7 @@ parts = st.fixed_dictionaries(
 sources = st.sampled_from(
     [
         {},
-        {"emptyDir": {"sizeLimit": "1024Mi"}},
+        {"emptyDir": {"sizeLimit": "1Gi"}},
         {"hostPath": {"path": "/var/log"}},
         {"configMap": {"name": "c", "items": [{"key": "k", "path": "p"}]}},
         {"secret": {"secretName": "s", "defaultMode": 0o400}},
