@@ -82,10 +82,8 @@ def as_amount(value: Any) -> str:
 
 
 def _checked_quantity(value: Any) -> None:
-    if type(value) not in (str, int, float):
-        raise WrongValue("quantities must be strings or numbers")
     try:
-        quantities.parse(value)
+        quantities.parse(value if type(value) in (str, int, float) else "no quantity")
     except quantities.BadQuantity as exc:
         raise WrongValue(str(exc)) from None
 
@@ -145,5 +143,6 @@ def _moment(value: str) -> datetime.datetime:
     try:
         moment = datetime.datetime.fromisoformat(f"{matched[1]}T{matched[2]}.{fraction}{zone}")
         return moment.astimezone(datetime.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        raise WrongValue(f'parsing time "{value}": day out of range') from None
+    except (ValueError, OverflowError) as exc:
+        part = next((word for word in ("month", "hour", "minute", "second") if str(exc).startswith(word)), "day")
+        raise WrongValue(f'parsing time "{value}": {part} out of range') from None

@@ -146,6 +146,8 @@ _CONVERT: dict[Shape, Callable[[Any], Any]] = {
     Shape.QUANTITY: scalars.as_quantity,
     Shape.AMOUNT: scalars.as_amount,
 }
+#: What Go decodes these into, and so names in its message.
+_DECODED_AS = {Shape.INT_OR_STRING: "int32", Shape.TIME: "string", Shape.MICRO_TIME: "string"}
 _WORDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
 
@@ -212,15 +214,9 @@ class _Walk:
         word = _WORDS.get(type(value), "value")
         if type(value) in (int, float) and schema.shape in (Shape.INT32, Shape.INT64, Shape.INT_OR_STRING):
             word = f"number {value}"
-        if schema.shape is Shape.INT_OR_STRING:
-            self._wrong(path, f"json: cannot unmarshal {word} into Go value of type int32")
-        elif schema.shape in (Shape.TIME, Shape.MICRO_TIME):
-            self._wrong(path, f"json: cannot unmarshal {word} into Go value of type string")
-        else:
-            struct = owner.rpartition(".")[2]
-            self._wrong(
-                path, f"json: cannot unmarshal {word} into Go struct field {struct}.{fields} of type {schema.go_type}"
-            )
+        wanted = _DECODED_AS.get(schema.shape) or schema.go_type
+        struct = owner.rpartition(".")[2]
+        self._wrong(path, f"json: cannot unmarshal {word} into Go struct field {struct}.{fields} of type {wanted}")
         return value
 
     def _wrong(self, path: str, message: str) -> None:
