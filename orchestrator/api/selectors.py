@@ -106,7 +106,7 @@ EVERYTHING = Selector()
 NOTHING = Selector(nothing=True)
 
 _token = re.compile(r"\s*(==|!=|=|!|,|\(|\)|<|>|[^\s=!,()<>]+|\Z)")
-_BINARY = ("=", "==", "in", "!=", "notin", "gt", "lt")
+_BINARY = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _END = ""
 
 
@@ -204,7 +204,7 @@ class _Parser:
                 values.append(token)
                 wants_value = False
             else:
-                raise BadSelector(f"found '{token}', expected: ',', or ')'")
+                raise BadSelector(f"found '{token}', expected: ',' or ')'")
 
 
 def _is_word(token: str) -> bool:
@@ -221,7 +221,7 @@ def _requirement(key: str, operator: Operator, values: Sequence[str]) -> Require
     if operator in (Operator.GREATER, Operator.LESS):
         if _integer(values[0]) is None:
             rule = "for 'Gt', 'Lt' operators, the value must be an integer"
-            raise BadSelector(f'values[0][{key}]: Invalid value: "{values[0]}": {rule}')
+            raise BadSelector(f'values[0]: Invalid value: "{values[0]}": {rule}')
         return Requirement(key, operator, frozenset(values))
     for index, value in enumerate(values):
         if faults := names.is_valid_label_value(value):

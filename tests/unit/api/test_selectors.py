@@ -54,9 +54,9 @@ def test_label_selectors(text: str, labels: dict[str, str], selected: bool) -> N
     [
         ("a=b,", "found '', expected: identifier after ','"),
         ("=b", "found '=', expected: !, identifier, or 'end of string'"),
-        ("a b", "unable to parse requirement: found 'b', expected: =, ==, in, !=, notin, gt, lt"),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
-        ("a in (b", "unable to parse requirement: found '', expected: ',', or ')'"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
         ("a=b c", "found 'c', expected: ',' or 'end of string'"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
         ("a>x", 'unable to parse requirement: values[0][a]: Invalid value: "x": '),
