@@ -56,11 +56,11 @@ def index() -> bytes:
 
 
 def document(group_version_path: str) -> tuple[bytes, str] | None:
-    """The document of `api/v1` or `apis/GROUP/VERSION` and its entity tag (in quotes); None if there is none."""
+    """The document of `api/v1` or `apis/GROUP/VERSION` and its entity tag (without quotes); None if there is none."""
     group_version = _paths().get(group_version_path.strip("/"))
     if group_version is None:
         return None
-    return _document(*group_version), f'"{_hash_of(*group_version)}"'
+    return _document(*group_version), _hash_of(*group_version)
 
 
 def _paths() -> dict[str, tuple[str, str]]:

@@ -59,7 +59,7 @@ def test_label_selectors(text: str, labels: dict[str, str], selected: bool) -> N
         ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
         ("a=b c", "found 'c', expected: ',' or 'end of string'"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
-        ("a>x", 'unable to parse requirement: values[0][a]: Invalid value: "x": '),
+        ("a>x", 'unable to parse requirement: values[0]: Invalid value: "x": '),
         ("a/b/c=d", 'unable to parse requirement: <nil>: Invalid value: "a/b/c": a valid label key must consist of'),
         ("a=ä", 'unable to parse requirement: values[0][a]: Invalid value: "ä": a valid label must be'),
         (",".join(["a"] * 2000), "more than 1000 requirements"),

@@ -36,9 +36,7 @@ def test_the_index_leads_to_each_group_under_a_url_of_its_content() -> None:
     for path, entry in paths.items():
         found = openapi.document(path)
         assert found is not None
-        etag = found[1]
-        assert etag.startswith('"')
-        assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={etag.strip(chr(34))}"
+        assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={found[1]}"
 
 
 @pytest.mark.parametrize("path", PATHS)
