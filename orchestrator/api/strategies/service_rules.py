@@ -28,6 +28,7 @@ from orchestrator.api.strategies.rules import (
 NONE = "None"
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _FAMILIES = ("IPv4", "IPv6")
+_CLUSTER_FAMILIES = ("IPv4",)
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _TRAFFIC_POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
@@ -69,7 +70,7 @@ def validate_service(obj: Object) -> Problems:
         problems += validate_labels(selector, "spec.selector")
     problems += _affinity(spec)
     if kind != "ExternalName":
-        problems += validate_cluster_ips(spec)
+        problems += validate_cluster_ips(spec) or _cluster_families(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         field = f"spec.externalIPs[{index}]"
         problems += ip_address(field, address) or routable_ip(field, address)
@@ -164,6 +165,27 @@ def validate_cluster_ips(spec: Mapping[str, Any]) -> Problems:
     if faults:
         return problems + faults
     return problems + _families_of_addresses(addresses, families, field)
+
+
+def _cluster_families(spec: Mapping[str, Any]) -> Problems:
+    """What a cluster whose addresses are of one family cannot give; a headless service without selector needs none."""
+    if is_headless(spec) and not spec.get("selector"):
+        return []
+    problems: Problems = []
+    policy = spec.get("ipFamilyPolicy")
+    if policy == "RequireDualStack":
+        words = "this cluster is not configured for dual-stack services"
+        problems.append(invalid("spec.ipFamilyPolicy", policy, words))
+    for name in ("clusterIPs", "ipFamilies"):
+        if policy == "SingleStack" and len(spec.get(name) or ()) > 1:
+            words = f"must be RequireDualStack or PreferDualStack when multiple '{name}' are specified"
+            problems.append(invalid("spec.ipFamilyPolicy", policy, words))
+    problems += [
+        invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+        for index, family in enumerate(spec.get("ipFamilies") or ())
+        if family in _FAMILIES and family not in _CLUSTER_FAMILIES
+    ]
+    return problems
 
 
 def _families_of_addresses(addresses: Sequence[str], families: Sequence[str], field: str) -> Problems:

@@ -165,6 +165,20 @@ def test_a_named_target_port_stays():
             ['spec.clusterIPs[0]: Invalid value: "10.96.0.1": expected an IPv6 value as indicated by `ipFamilies[0]`'],
             id="family",
         ),
+        pytest.param(
+            {"ipFamilies": ["IPv6"]},
+            ['spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'],
+            id="family-of-other-clusters",
+        ),
+        pytest.param({"ipFamilyPolicy": "PreferDualStack"}, [], id="two-families-if-there-are"),
+        pytest.param(
+            {"ipFamilyPolicy": "RequireDualStack"},
+            [
+                'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack '
+                "services"
+            ],
+            id="two-families-in-any-case",
+        ),
         pytest.param({"type": "ExternalName"}, ["spec.externalName: Required value"], id="no-external-name"),
         pytest.param(
             {"type": "ExternalName", "externalName": "example.com.", "clusterIP": "10.96.0.9"},
