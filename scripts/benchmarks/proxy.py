@@ -38,6 +38,7 @@ from netproxy.rules import Backend, Frontend, Rule
 from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.api.views.network import Service, ServicePort, ServiceSpec
 from orchestrator.machinery.clock import SystemClock
+from scripts.benchmarks.table import Context, Row, rendered
 
 BACKEND = ("127.0.0.1", 18_080)
 HAPROXY = ("127.0.0.1", 18_081)
@@ -101,13 +102,17 @@ class Result:
     rate: float
 
 
-def measure(rounds: int, seconds: int, *, say: Callable[[str], None] = print) -> tuple[list[Result], dict[str, float]]:
+def measure(rounds: int, seconds: int, *, say: Callable[[str], None]) -> tuple[list[Result], dict[str, float]]:
     """Every kind in interleaved rounds, then the memory of an idle connection in KiB. Needs nginx, haproxy and wrk."""
-    return asyncio.run(_measure(rounds, seconds, say))
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})  # inherited by everything that is started
+    try:
+        return asyncio.run(_measure(rounds, seconds, say))
+    finally:
+        os.sched_setaffinity(0, processors)
 
 
 async def _measure(rounds: int, seconds: int, say: Callable[[str], None]) -> tuple[list[Result], dict[str, float]]:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # inherited by everything started here
     with tempfile.TemporaryDirectory(prefix="wherry-bench-") as text:
         directory = Path(text)
         with _nginx(directory), _haproxy(directory) as haproxy:
@@ -316,20 +321,31 @@ def missing_tools() -> list[str]:
     return [tool for tool in ("nginx", "haproxy", "wrk") if shutil.which(tool) is None]
 
 
-def main() -> None:
-    """Measure and print, without the rest of the benchmarks."""
-    if sys.argv[1:] == ["serve-dns"]:
-        uvloop.run(_serve_dns())
-        return
+def run(context: Context) -> list[Row]:
+    """The rows of figures.md: ratios to the direct way, HAProxy's beside ours, memory, and DNS."""
     lacking = missing_tools()
     if lacking:
-        sys.exit(f"cannot measure the proxy: {', '.join(lacking)} not installed")
-    results, kib = measure(rounds=int(sys.argv[1]) if len(sys.argv) > 1 else 3, seconds=2)
-    for row in results:
-        print(f"{row.kind:30} ours {row.ours:.3f}  haproxy {row.haproxy:.3f}  of direct; {row.rate:.0f}/s")
-    print(f"memory per idle connection: ours {kib['ours']:.2f} KiB, haproxy {kib['haproxy']:.2f} KiB")
-    rate, late_ms = measure_dns(3.0)
-    print(f"DNS: {rate:.0f} answers per second of one core, p99 {late_ms:.2f} ms at half the bar")
+        context.say(f"proxy: left out, {', '.join(lacking)} not installed")
+        return []
+    results, kib = measure(context.rounds, max(1, context.seconds // 3), say=context.say)
+    rows: list[Row] = []
+    for result in results:
+        unit = "MB/s" if result.kind == "bulk" else "/s"
+        bar = f"HAProxy in the same run: {result.haproxy:.3f}; we move {result.rate:,.0f} {unit}"
+        rows.append(Row("proxy", result.kind, result.ours, "of direct", bar))
+    rows.append(Row("proxy", "memory per idle connection", kib["ours"], "KiB", f"HAProxy: {kib['haproxy']:.2f} KiB"))
+    rate, late_ms = measure_dns(context.seconds)
+    rows.append(Row("dns", "answers per second of one core", rate, "/s", f">= {DNS_BAR_PER_S:,}/s"))
+    rows.append(Row("dns", "p99 at half the bar's rate", late_ms, "ms", "<= 2 ms"))
+    return rows
+
+
+def main() -> None:
+    """Measure by `run`, or be the DNS server that it starts."""
+    if sys.argv[1:] == ["serve-dns"]:
+        uvloop.run(_serve_dns())
+    else:
+        print(rendered(run(Context(seconds=6, rounds=3, say=print))))
 
 
 if __name__ == "__main__":
