@@ -83,8 +83,12 @@ def _hash_of(group: str, version: str) -> str:
 
 @lru_cache(maxsize=1)
 def _sources() -> bytes:
-    files = (definitions.path_of_definitions(), Path(__file__))
-    return b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
+    return b"".join(_digest(path) for path in (definitions.path_of_definitions(), Path(__file__)))
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @lru_cache(maxsize=1)  # a client asks for one after the other, and then never again: one is enough
