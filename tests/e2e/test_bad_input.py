@@ -179,7 +179,7 @@ def test_kubectl_shows_the_refusal(cluster):
 def test_an_image_that_does_not_exist_is_reported_and_tried_again_ever_later(cluster, namespace):
     pod = a_client_pod("noimage")
     pod["spec"]["containers"][0]["image"] = "nosuch/image:1"
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(pod))
+    cluster.apply(pod, namespace=namespace)
 
     def waiting():
         statuses = cluster.get("pod", "noimage", "-n", namespace)["status"].get("containerStatuses") or [{}]
@@ -195,7 +195,7 @@ def test_an_image_that_does_not_exist_is_reported_and_tried_again_ever_later(clu
 def test_a_pod_that_fits_nowhere_says_why(cluster, namespace):
     pod = a_client_pod("toolarge")
     pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1000"}}
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(pod))
+    cluster.apply(pod, namespace=namespace)
     wait_for(
         "the scheduler's word",
         lambda: condition(cluster.get("pod", "toolarge", "-n", namespace), "PodScheduled") == "False",
@@ -217,8 +217,8 @@ def test_a_host_port_is_given_once_per_node(cluster, namespace):
     for index in range(4):
         pod = a_client_pod(f"port-{index}")
         pod["spec"]["containers"][0]["ports"] = [{"containerPort": 8080, "hostPort": 18080}]
-        pods.append(json.dumps(pod))
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin="\n---\n".join(pods))
+        pods.append(pod)
+    cluster.apply(*pods, namespace=namespace)
 
     def settled():
         found = cluster.items("pods", "-n", namespace)

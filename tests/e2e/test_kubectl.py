@@ -22,16 +22,14 @@ CRASHER = "echo going down; exit 3"
 def home(cluster):
     """A namespace with a Deployment, its Service, a chatty pod and a crashing one."""
     name = "tour"
-    cluster.kubectl("create", "namespace", name)
+    cluster.run("create", "namespace", name)  # it may be there, of a run that was interrupted
     objects = [
         a_deployment("site", replicas=2),
         a_service("site"),
         a_client_pod("chatty", script=CHATTY),
         a_client_pod("crasher", script=CRASHER),
     ]
-    cluster.kubectl(
-        "apply", "-n", name, "-f", "-", stdin=json.dumps({"kind": "List", "apiVersion": "v1", "items": objects})
-    )
+    cluster.apply(*objects, namespace=name)
     cluster.wait_rolled_out("deployment/site", name)
     cluster.wait_pod_ready("chatty", name)
     yield name
@@ -155,6 +153,13 @@ def test_applying_creates_changes_and_leaves(cluster, namespace):
     assert cluster.get("deployment", "applied", "-n", namespace)["status"]["readyReplicas"] == 2
     diff = cluster.run("diff", "-n", namespace, "-f", "-", stdin=json.dumps(wanted))
     assert diff.returncode == 0, diff.stdout + diff.stderr
+
+
+def test_what_was_got_as_a_list_is_applied(cluster, namespace):
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in ("one", "two")]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    said = cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=listed)
+    assert said == "configmap/one created\nconfigmap/two created\n"
 
 
 def test_a_deployment_is_scaled_updated_undone_and_deleted(cluster, namespace):

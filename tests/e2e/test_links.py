@@ -30,7 +30,7 @@ def addresses_in_use(cluster, namespace):
 def test_a_node_that_is_cut_off_is_replaced_and_converges_when_it_returns(cluster, namespace):
     lost = cluster.nodes[-1]
     deployment = a_deployment("spread", replicas=6, tolerations=TOLERATIONS)
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=_as_list(deployment, a_service("spread")))
+    cluster.apply(deployment, a_service("spread"), namespace=namespace)
     cluster.wait_rolled_out("deployment/spread", namespace)
     assert lost in nodes_of(cluster, namespace)
     assert lost in addresses_in_use(cluster, namespace)
@@ -66,9 +66,3 @@ def test_a_node_that_is_cut_off_is_replaced_and_converges_when_it_returns(cluste
 def pods_with_containers(cluster, node):
     """The pods that the node's engine runs containers for, by uid."""
     return {labels["io.kubernetes.pod.uid"] for labels in cluster.container_labels(node) if labels}
-
-
-def _as_list(*objects):
-    import json
-
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})

@@ -102,8 +102,8 @@ class Cluster:
         assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded: {done.stdout}"
         return done.stdout + done.stderr
 
-    def apply(self, *objects: Mapping[str, Any]) -> str:
-        return self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(list(objects)))
+    def apply(self, *objects: Mapping[str, Any], namespace: str = "default") -> str:
+        return self.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(list(objects)))
 
     def get(self, *arguments: str) -> dict[str, Any]:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
