@@ -180,7 +180,8 @@ class _Walk:
             case Shape.ANY:
                 return value
             case Shape.STRUCT if type(value) is dict:
-                self.struct(schema, value, path, fields)
+                if not _quick(schema)(value):  # most of an object is clean even when some of it is not
+                    self.struct(schema, value, path, fields)
                 return value
             case Shape.MAP if type(value) is dict:
                 for key, child in value.items():
