@@ -14,7 +14,7 @@ from orchestrator.api.views.network import EndpointSlice, NodeView, Service
 
 
 class Cluster:
-    """Tell it what changes, then `settle` it. Pure but for its memory."""
+    """Tell it what changes, have it `work_out` what follows, take the `rules`. Pure but for its memory."""
 
     def __init__(self, zone: Zone, node_name: str, *, reserved: Iterable[Frontend] = ()) -> None:
         self._zone = zone
@@ -28,7 +28,7 @@ class Cluster:
 
     @property
     def unsettled(self) -> bool:
-        """Whether something has changed since `settle`."""
+        """Whether a change is still to be worked out."""
         return bool(self._changed)
 
     def service_changed(self, old: Service | None, new: Service | None) -> None:
@@ -63,14 +63,17 @@ class Cluster:
             self._changed.update(self._services)
 
     def load(self, state: ClusterState) -> None:
-        """Replace everything known."""
-        self._changed.update(self._services, self._slices)
-        self._services = {service.metadata.key: service for service in state.services}
-        self._slices = {}
-        self.node_changed(state.node)
+        """Replace everything known; only what differs counts as changed."""
+        services = {service.metadata.key: service for service in state.services}
+        slices: dict[str, dict[str, EndpointSlice]] = {}
         for piece in state.slices:
-            self.slice_changed(None, piece)
-        self._changed.update(self._services)
+            if piece.service_key:
+                slices.setdefault(piece.service_key, {})[piece.metadata.key] = piece
+        for key in self._services.keys() | self._slices.keys() | services.keys() | slices.keys():
+            if self._services.get(key) != services.get(key) or self._slices.get(key) != slices.get(key):
+                self._changed.add(key)
+        self._services, self._slices = services, slices
+        self.node_changed(state.node)
 
     def state(self) -> ClusterState:
         """Everything known, to be saved."""
@@ -82,9 +85,10 @@ class Cluster:
         owner = next((key for key in sorted(self._parts) if frontend in self._parts[key]), "")
         return self._services.get(owner)
 
-    def settle(self) -> dict[Frontend, Rule]:
-        """Bring names up to date, and return the rules as they are."""
-        for key in self._changed:
+    def work_out(self, services_max: int) -> None:
+        """Bring the rules and names of some changed services up to date; again until nothing is `unsettled`."""
+        for _ in range(min(services_max, len(self._changed))):
+            key = self._changed.pop()
             service = self._services.get(key)
             slices = tuple(self._slices.get(key, {}).values())
             if service is None:
@@ -93,5 +97,7 @@ class Cluster:
             else:
                 self._parts[key] = rules_of(service, slices, self._here)
                 self._zone.replace(key, names_of(service, slices, self._zone.domain))
-        self._changed.clear()
+
+    def rules(self) -> dict[Frontend, Rule]:
+        """All rules, as far as they are worked out."""
         return merge(self._parts, reserved=self._reserved)

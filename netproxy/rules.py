@@ -109,7 +109,11 @@ def merge(parts: Mapping[str, Rules], *, reserved: Iterable[Frontend] = ()) -> d
 def diff(old: Rules, new: Rules) -> tuple[Change, ...]:
     """The changes that turn `old` into `new`, removals first so that an address can change hands."""
     drops = [Drop(frontend) for frontend in old if frontend not in new]
-    puts = [Put(frontend, rule) for frontend, rule in new.items() if old.get(frontend) != rule]
+    puts: list[Put] = []
+    for frontend, rule in new.items():
+        known = old.get(frontend)
+        if known is not rule and known != rule:  # most are the very same object, and comparing costs more than asking
+            puts.append(Put(frontend, rule))
     return (*drops, *puts)
 
 

@@ -42,6 +42,8 @@ DNS_PORT = 53
 WORKERS_DEFAULT_MAX = 2
 # Between two rounds of changes: a rollout's many small ones are taken together, and the first is not delayed.
 SETTLE_PAUSE_S = 0.02
+# Services worked out in one go: a few milliseconds.
+SERVICES_AT_ONCE = 64
 # Workers normally apply a batch within milliseconds; one that was killed takes its successor's start.
 APPLY_TIMEOUT_S = 5.0
 SAVE_PAUSE_S = 2.0
@@ -96,7 +98,6 @@ class Proxy:
         if known is not None:
             logger.info("state.loaded", services=len(known.services), slices=len(known.slices))
             self.cluster.load(known)
-            self._kubernetes.has_synced = True
             self._note_change()
         recorder = EventRecorder(client, self._clock, component="wherry-netproxy", host=self._config.node_name)
         checks = {"rules": self._rules_problem, "dns": self._dns_problem}
@@ -163,9 +164,13 @@ class Proxy:
             await self._changed.wait()
             self._changed.clear()
             started, self._changed_at = self._changed_at, None
-            rules = self.cluster.settle()
+            while self.cluster.unsettled:
+                self.cluster.work_out(SERVICES_AT_ONCE)
+                self.dns.forget()
+                await asyncio.sleep(0)  # thousands of services take seconds; questions are answered meanwhile
             self._kubernetes.has_synced = True
             self.dns.forget()
+            rules = self.cluster.rules()
             await self._follow_routes(rules)
             changes = self.pool.apply(rules)
             self._unsaved.set()

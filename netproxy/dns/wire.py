@@ -142,6 +142,8 @@ def records(data: bytes, found: Sequence[Span]) -> list[Record]:
     """The records of address and alias types among `found`, with names in their data uncompressed."""
     result: list[Record] = []
     for span in found:
+        if "\\" in span.name:
+            continue  # an escaped name is no host's, and we could not spell it again
         raw = data[span.data_start : span.end]
         if span.type == CNAME:
             target, _ = read_name(data, span.data_start)

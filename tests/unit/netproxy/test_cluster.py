@@ -6,7 +6,7 @@ from netproxy import state
 from netproxy.cluster import Cluster
 from netproxy.dns import wire
 from netproxy.dns.records import Zone
-from netproxy.rules import Backend, Frontend
+from netproxy.rules import Backend, Frontend, Rule
 from netproxy.state import ClusterState
 from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.api.views.network import ZONE_LABEL, NodeView
@@ -20,8 +20,14 @@ def a_cluster(**options) -> tuple[Cluster, Zone]:
     return Cluster(zone, "n1", **options), zone
 
 
+def settled(cluster: Cluster) -> dict[Frontend, Rule]:
+    while cluster.unsettled:
+        cluster.work_out(1)
+    return cluster.rules()
+
+
 def backends(cluster: Cluster) -> list[str] | None:
-    rule = cluster.settle().get(WEB)
+    rule = settled(cluster).get(WEB)
     return None if rule is None else [backend.address for backend in rule.backends]
 
 
@@ -67,11 +73,20 @@ def test_a_node_that_moves_to_another_zone_follows_other_hints():
 def test_loading_replaces_everything():
     cluster, _ = a_cluster()
     cluster.service_changed(None, a_service("old", ip="10.96.0.51"))
-    cluster.settle()
+    settled(cluster)
     cluster.load(ClusterState(services=(a_service(),), slices=(a_slice(endpoints=[an_endpoint("10.0.0.1")]),)))
-    assert {frontend: rule.backends for frontend, rule in cluster.settle().items()} == {
+    assert {frontend: rule.backends for frontend, rule in settled(cluster).items()} == {
         WEB: (Backend("10.0.0.1", 8080),)
     }
+
+
+def test_loading_what_is_known_already_changes_nothing():
+    cluster, _ = a_cluster()
+    known = ClusterState(services=(a_service(),), slices=(a_slice(endpoints=[an_endpoint("10.0.0.1")]),))
+    cluster.load(known)
+    settled(cluster)
+    cluster.load(known)
+    assert not cluster.unsettled
 
 
 def test_a_service_on_the_dns_address_does_not_take_it_from_dns():
@@ -79,7 +94,7 @@ def test_a_service_on_the_dns_address_does_not_take_it_from_dns():
     cluster, _ = a_cluster(reserved=[dns])
     ports = [a_port(53, "dns", protocol="UDP"), a_port(9153, "metrics")]
     cluster.service_changed(None, a_service("kube-dns", namespace="kube-system", ip="10.96.0.10", ports=ports))
-    assert list(cluster.settle()) == [Frontend("TCP", "10.96.0.10", 9153)]
+    assert list(settled(cluster)) == [Frontend("TCP", "10.96.0.10", 9153)]
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
