@@ -52,9 +52,11 @@ async def run(config: Config, clock: Clock) -> None:
         async with opened_store(config, clock) as store, NodeConnections(kubelet_tls(keys)) as nodes:
             cache = WatchCache(store)
             await cache.start()
-            server = composed(config, clock, store, cache, keys, nodes)
+            started = asyncio.Event()
+            server = composed(config, clock, store, cache, keys, nodes, started)
             async with serving(server, host=config.listen_address, port=config.port, tls=tls):
                 await ensure_first_objects(config)
+                started.set()
                 settle_memory()
                 notify(READY)
                 logger.info("server.ready", url=config.server_url, objects=cache.revision)
@@ -62,9 +64,15 @@ async def run(config: Config, clock: Clock) -> None:
 
 
 def composed(
-    config: Config, clock: Clock, store: Store, cache: WatchCache, keys: Pki, nodes: NodeConnections
+    config: Config,
+    clock: Clock,
+    store: Store,
+    cache: WatchCache,
+    keys: Pki,
+    nodes: NodeConnections,
+    started: asyncio.Event,
 ) -> ApiServer:
-    """The server with all its parts."""
+    """The server with all its parts; it is ready once `started` is set."""
     dice = random.SystemRandom()
     signing_key = SigningKey(keys.token_key.read_bytes())
     issuer = TokenIssuer(signing_key, cache, clock, server_url=config.server_url)
@@ -87,6 +95,7 @@ def composed(
         rules_of=review_rules,
         forward=nodes.forward,
         documents=issuer.documents(),
+        has_started=started.is_set,
     )
 
 

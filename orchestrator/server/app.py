@@ -89,6 +89,7 @@ def build_server(
     rules_of: RulesOf | None = None,
     forward: Forward | None = None,
     documents: Mapping[str, Object] | None = None,
+    has_started: Callable[[], bool] = lambda: True,
 ) -> ApiServer:
     """Put the server together. `cache` is the store's, and started: its objects are what the other parts read.
 
@@ -112,6 +113,7 @@ def build_server(
         rules_of=rules_of,
         forward=forward,
         documents=documents or {},
+        has_started=has_started,
     )
     return ApiServer(core, chosen)
 

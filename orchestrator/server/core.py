@@ -57,6 +57,8 @@ class Core:
     rules_of: RulesOf | None = None
     forward: Forward | None = None
     documents: Mapping[str, Object] = field(default_factory=dict)
+    #: False while the objects that a cluster starts with are being written: alive, but not ready.
+    has_started: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ from orchestrator import __version__
 from orchestrator.machinery import metrics as shared_metrics
 from orchestrator.server import discovery, metrics, openapi, refusals
 from orchestrator.server.answers import Answer
-from orchestrator.server.core import Call
+from orchestrator.server.core import Call, Core
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
-# Kubernetes' API server lists these; ours are the two parts that can fail by themselves.
-_CHECKS = ("ping", "watch-cache")
+# Kubernetes' API server lists its own; ours are the parts that can fail, or lag, by themselves.
+_CHECKS = ("ping", "watch-cache", "bootstrap")
 
 VERSION = {
     "major": "1",
@@ -74,7 +74,7 @@ def _health(call: Call, path: str) -> Answer:
     for name in _CHECKS:
         if name == excluded or (check and name != check):
             continue
-        is_well = name == "ping" or call.core.cache.revision > 0 or call.core.store.revision == 0
+        is_well = _is_well(call.core, endpoint, name)
         failed = failed or not is_well
         lines.append(f"[+]{name} ok" if is_well else f"[-]{name} failed: reason withheld")
     text = Answer(content_type="text/plain; charset=utf-8")
@@ -86,6 +86,15 @@ def _health(call: Call, path: str) -> Answer:
     else:
         text.body = b"ok"
     return text
+
+
+def _is_well(core: Core, endpoint: str, check: str) -> bool:
+    match check:
+        case "watch-cache":
+            return core.cache.revision > 0 or core.store.revision == 0
+        case "bootstrap":
+            return endpoint != "readyz" or core.has_started()
+    return True
 
 
 async def _metrics(call: Call) -> Answer:
