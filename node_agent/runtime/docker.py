@@ -384,3 +384,5 @@ def _translated() -> Iterator[None]:
 def _close_quietly(stream: Any) -> None:
     with suppress(OSError, AttributeError, DockerException):
         stream.close()
+        # The SDK shuts the socket down and leaves the response, and with it the descriptor, to the garbage collector.
+        stream._response.close()

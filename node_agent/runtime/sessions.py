@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 from node_agent.runtime.base import Channel
 from node_agent.runtime.engine_api import FrameSplitter
@@ -17,13 +18,21 @@ Resize = Callable[[int, int], Awaitable[None]]
 ExitCode = Callable[[], Awaitable[int]]
 
 
-class SocketSession:
-    """A `Session` on a connection that the engine has handed over. `owner` keeps the HTTP response alive."""
+class Closable(Protocol):
+    """Something to close."""
 
-    def __init__(self, sock: socket.socket, *, tty: bool, owner: object, resize: Resize, exit_code: ExitCode) -> None:
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class SocketSession:
+    """A `Session` on a connection that the engine has handed over. `owner` keeps its HTTP response alive till then."""
+
+    def __init__(self, sock: socket.socket, *, tty: bool, owner: Closable, resize: Resize, exit_code: ExitCode) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._owner: object | None = owner
+        self._owner: Closable | None = owner
         self._resize = resize
         self._exit_code = exit_code
         self._frames = None if tty else FrameSplitter()
@@ -67,4 +76,6 @@ class SocketSession:
         """Give the connection up; the process is not killed."""
         with suppress(OSError):
             self._socket.close()
+            if self._owner is not None:
+                self._owner.close()
         self._owner = None
