@@ -38,7 +38,7 @@ class _Workload(SpecAndStatus):
         spec = obj["spec"]
         if spec.get("replicas") is None:
             spec["replicas"] = 1
-        default_template(spec.setdefault("template", {"spec": {}}))
+        default_template(spec.setdefault("template", {}))
         self.default_spec(spec)
 
     def default_spec(self, spec: Object) -> None:

@@ -42,13 +42,9 @@ def default_pod(spec: Object) -> None:
                         port["hostPort"] = port["containerPort"]
 
 
-def default_template(template: Object | None) -> None:
+def default_template(template: Object) -> None:
     """The defaults of a pod template: it does not get what depends on the pod that is made of it."""
-    if not template:
-        return
-    spec = template.get("spec")
-    if spec is None:
-        spec = template["spec"] = {}
+    spec = template.setdefault("spec", {})
     if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
         spec["serviceAccountName"] = spec["serviceAccount"] = account
     default_pod_spec(spec)

@@ -166,6 +166,15 @@ def test_rules_all_three_share(kind, path, value, expected):
     assert found == expected
 
 
+@each_kind
+@pytest.mark.parametrize("template", [None, {}, {"metadata": {"labels": {"app": "web"}}}])
+def test_an_empty_template_has_no_containers(kind, template):
+    manifest = a_workload(kind, template=template)
+    if template is None:
+        del manifest["spec"]["template"]
+    assert "spec.template.spec.containers: Required value" in refusals(STRATEGIES[kind], manifest)
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
