@@ -131,7 +131,12 @@ async def read_optional(call: Call) -> dict[str, Any]:
         return {}
     try:
         if content_type == protobuf.CONTENT_TYPE:
-            return protobuf.decode(data, api_version="v1", kind="DeleteOptions")
-        return codec.decode_yaml(data) if content_type in _YAML_TYPES else codec.decode(data)
+            options = protobuf.decode(data, api_version="v1", kind="DeleteOptions")
+        else:
+            options = codec.decode_yaml(data) if content_type in _YAML_TYPES else codec.decode(data)
     except Malformed as exc:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {exc}") from exc
+    checked = walker.check(schema_of_kind("meta.k8s.io/v1", "DeleteOptions"), options)
+    if checked.problems:
+        raise BadRequest(f"unable to decode the body as DeleteOptions: {checked.problems[0].message}")
+    return options

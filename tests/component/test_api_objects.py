@@ -230,6 +230,8 @@ async def test_a_deletion_can_name_the_one_it_means(client: Client) -> None:
     await client.create(CONFIGMAPS, a_configmap(), "default", into=bytes)
     with pytest.raises(Conflict, match="Precondition failed: UID in precondition: other, UID in object meta"):
         await client.delete(CONFIGMAPS, "c", "default", uid="other")
+    with pytest.raises(BadRequest, match="unable to decode the body as DeleteOptions"):
+        await client.request("DELETE", CONFIGMAPS.path("default", "c"), body=b'{"preconditions":"x"}')
     await client.delete(CONFIGMAPS, "c", "default")
 
 

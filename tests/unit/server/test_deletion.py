@@ -1,0 +1,153 @@
+"""What a deletion does to an object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.api import kinds
+from orchestrator.machinery.errors import BadRequest, Conflict
+from orchestrator.server.deletion import (
+    DeleteOptions,
+    Deletion,
+    Mark,
+    Nothing,
+    Remove,
+    check_preconditions,
+    decide,
+    options_of,
+)
+
+NOW = 1_700_000_000.0
+POD = kinds.find("", "v1", "pods")
+CONFIGMAP = kinds.find("", "v1", "configmaps")
+NAMESPACE = kinds.find("", "v1", "namespaces")
+
+
+def an_object(**metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "x", "uid": "u", "resourceVersion": "5", **metadata}}
+
+
+def a_pod(node: str = "n1", phase: str = "Running", **metadata: Any) -> dict[str, Any]:
+    spec = {"nodeName": node, "terminationGracePeriodSeconds": 30}
+    return {**an_object(**metadata), "spec": spec, "status": {"phase": phase}}
+
+
+def dying(grace_s: int = 0, **metadata: Any) -> dict[str, Any]:
+    return {"deletionTimestamp": "2023-11-14T22:13:50Z", "deletionGracePeriodSeconds": grace_s, **metadata}
+
+
+def outcome(deletion: Deletion) -> Any:
+    """The deletion in short: what it marks, if it marks."""
+    match deletion:
+        case Mark(obj):
+            meta = obj["metadata"]
+            return (meta["deletionTimestamp"], meta["deletionGracePeriodSeconds"], meta.get("finalizers"))
+        case Remove():
+            return "remove"
+        case Nothing():
+            return "nothing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "options", "expected"),
+    [
+        pytest.param(CONFIGMAP, an_object(), DeleteOptions(), "remove", id="nothing-to-wait-for"),
+        pytest.param(
+            CONFIGMAP,
+            an_object(finalizers=["a/b"]),
+            DeleteOptions(),
+            ("2023-11-14T22:13:20Z", 0, ["a/b"]),
+            id="finalizers-hold",
+        ),
+        pytest.param(
+            CONFIGMAP,
+            an_object(),
+            DeleteOptions(propagation="Foreground"),
+            ("2023-11-14T22:13:20Z", 0, ["foregroundDeletion"]),
+            id="foreground",
+        ),
+        pytest.param(
+            CONFIGMAP,
+            an_object(finalizers=["orphan"]),
+            DeleteOptions(propagation="Background"),
+            "remove",
+            id="background-takes-back-orphan",
+        ),
+        pytest.param(CONFIGMAP, an_object(**dying(finalizers=["a/b"])), DeleteOptions(), "nothing", id="twice"),
+        pytest.param(POD, a_pod(), DeleteOptions(), ("2023-11-14T22:13:50Z", 30, None), id="pod-has-grace"),
+        pytest.param(POD, a_pod(), DeleteOptions(grace_s=5), ("2023-11-14T22:13:25Z", 5, None), id="grace-as-asked"),
+        pytest.param(POD, a_pod(), DeleteOptions(grace_s=0), "remove", id="no-grace"),
+        pytest.param(POD, a_pod(node=""), DeleteOptions(), "remove", id="pod-on-no-node"),
+        pytest.param(POD, a_pod(phase="Succeeded"), DeleteOptions(), "remove", id="pod-that-ended"),
+        pytest.param(POD, a_pod(**dying(30)), DeleteOptions(), "nothing", id="pod-dying-already"),
+        pytest.param(POD, a_pod(**dying(30)), DeleteOptions(grace_s=60), "nothing", id="grace-never-grows"),
+        pytest.param(
+            POD, a_pod(**dying(30)), DeleteOptions(grace_s=10), ("2023-11-14T22:13:30Z", 10, None), id="grace-shrinks"
+        ),
+        pytest.param(POD, a_pod(**dying(30)), DeleteOptions(grace_s=0), "remove", id="kubelet-is-done"),
+        pytest.param(
+            POD,
+            a_pod(**dying(30, finalizers=["a/b"])),
+            DeleteOptions(grace_s=0),
+            ("2023-11-14T22:13:20Z", 0, ["a/b"]),
+            id="kubelet-is-done-finalizers-are-not",
+        ),
+        pytest.param(
+            NAMESPACE,
+            {**an_object(), "spec": {"finalizers": ["kubernetes"]}},
+            DeleteOptions(),
+            ("2023-11-14T22:13:20Z", 0, None),
+            id="namespace-is-emptied-first",
+        ),
+        pytest.param(
+            NAMESPACE,
+            {**an_object(**dying()), "spec": {"finalizers": ["kubernetes"]}},
+            DeleteOptions(),
+            "nothing",
+            id="namespace-twice",
+        ),
+    ],
+)
+def test_decide(kind: kinds.Kind, obj: dict[str, Any], options: DeleteOptions, expected: Any) -> None:
+    assert outcome(decide(kind, obj, options, now=NOW)) == expected
+
+
+def test_a_namespace_says_that_it_is_terminating() -> None:
+    assert NAMESPACE is not None
+    decision = decide(NAMESPACE, {**an_object(), "spec": {"finalizers": ["kubernetes"]}}, DeleteOptions(), now=NOW)
+    assert isinstance(decision, Mark)
+    assert decision.obj["status"] == {"phase": "Terminating"}
+
+
+def test_preconditions() -> None:
+    assert CONFIGMAP is not None
+    check_preconditions(CONFIGMAP, an_object(), DeleteOptions(uid="u", resource_version="5"))
+    with pytest.raises(Conflict, match="UID in precondition: v, UID in object meta: u"):
+        check_preconditions(CONFIGMAP, an_object(), DeleteOptions(uid="v"))
+    with pytest.raises(Conflict, match="ResourceVersion in precondition: 4"):
+        check_preconditions(CONFIGMAP, an_object(), DeleteOptions(resource_version="4"))
+
+
+def test_options_come_from_the_body_or_the_query() -> None:
+    query = {"gracePeriodSeconds": "3", "propagationPolicy": "Orphan"}
+    assert options_of({}, query) == DeleteOptions(grace_s=3, propagation="Orphan")
+    assert options_of({"gracePeriodSeconds": 0}, query) == DeleteOptions(grace_s=0, propagation="Orphan")
+    assert options_of({"orphanDependents": False}, {}) == DeleteOptions(propagation="Background")
+    assert options_of({"dryRun": ["All"]}, {}).is_dry_run
+
+
+@pytest.mark.parametrize(
+    ("body", "query"),
+    [
+        pytest.param({}, {"gracePeriodSeconds": "soon"}, id="grace-is-a-number"),
+        pytest.param({"gracePeriodSeconds": "3"}, {}, id="in-the-body-too"),
+        pytest.param({"propagationPolicy": "Sideways"}, {}, id="unknown-policy"),
+        pytest.param({"propagationPolicy": "Orphan", "orphanDependents": True}, {}, id="both"),
+        pytest.param({"dryRun": ["Some"]}, {}, id="dry-run-is-all"),
+    ],
+)
+def test_options_that_make_no_sense(body: dict[str, Any], query: dict[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        options_of(body, query)

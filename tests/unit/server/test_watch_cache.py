@@ -1,0 +1,233 @@
+"""The watch cache: ordered, fresh, and its watchers see exactly what a list would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.api import codec
+from orchestrator.api.resources import CONFIGMAPS, NODES, PODS
+from orchestrator.api.selectors import parse_field_selector, parse_label_selector
+from orchestrator.server.watch_cache import WatchCache, key_of, prefix_of
+from orchestrator.server.watches import PLAIN, Filter, Form, Side, TooSlow, Watcher, restamp, revision_of
+from orchestrator.store.memory import MemoryStore
+
+
+def stored(name: str, namespace: str = "default", node: str = "", **labels: str) -> bytes:
+    obj: dict[str, Any] = {"metadata": {"name": name, "namespace": namespace, "labels": labels}}
+    if node:
+        obj["spec"] = {"nodeName": node}
+    return codec.encode_unstamped(obj)
+
+
+async def put(store: MemoryStore, name: str, namespace: str = "default", node: str = "", **labels: str) -> int:
+    key = key_of(PODS, namespace, name)
+    return await store.put(key, stored(name, namespace, node, **labels), expect_revision=None)
+
+
+def fields_of(obj: dict[str, Any]) -> dict[str, str]:
+    return {"spec.nodeName": obj.get("spec", {}).get("nodeName", "")}
+
+
+async def a_cache(store: MemoryStore) -> tuple[WatchCache, asyncio.Task[None]]:
+    cache = WatchCache(store)
+    await cache.start()
+    return cache, asyncio.get_running_loop().create_task(cache.run())
+
+
+def test_keys() -> None:
+    assert key_of(PODS, "a", "b") == "/registry/core/pods/a/b"
+    assert key_of(NODES, "", "n") == "/registry/core/nodes/n"
+    assert prefix_of(PODS, "a") == "/registry/core/pods/a/"
+    assert prefix_of(PODS) == "/registry/core/pods/"
+
+
+def test_stamps() -> None:
+    value = codec.stamp(stored("a"), 17)
+    assert revision_of(value) == 17
+    assert revision_of(restamp(value, 170_000)) == 170_000
+    assert codec.decode(restamp(value, 170_000))["metadata"]["name"] == "a"
+
+
+async def test_lists_are_in_the_store_s_order() -> None:
+    store = MemoryStore()
+    await put(store, "z", "a")
+    cache, running = await a_cache(store)
+    for namespace, name in (("a-b", "x"), ("a", "m"), ("b", "q"), ("a", "a"), ("a", "zz")):
+        await put(store, name, namespace)
+    await cache.wait_fresh()
+    names = [json.loads(value)["metadata"] for value in cache.list(PODS)]
+    keys = [key_of(PODS, meta["namespace"], meta["name"]) for meta in names]
+    listing = await store.list(prefix_of(PODS))
+    assert keys == [record.key for record in listing.records]
+    assert [json.loads(value)["metadata"]["name"] for value in cache.list(PODS, "a")] == ["a", "m", "z", "zz"]
+    running.cancel()
+
+
+async def test_a_read_after_an_acknowledged_write_sees_it() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    for number in range(100):
+        revision = await put(store, "p", node=f"n{number}")
+        await cache.wait_fresh()
+        value = cache.get(PODS, "default", "p")
+        assert value is not None
+        assert revision_of(value) == revision
+    running.cancel()
+
+
+async def test_pods_are_found_by_their_node() -> None:
+    store = MemoryStore()
+    await put(store, "old", node="n1")
+    cache, running = await a_cache(store)
+    await put(store, "a", node="n1")
+    await put(store, "b")
+    await put(store, "b", node="n2")
+    await store.delete(key_of(PODS, "default", "old"), expect_revision=None)
+    await cache.wait_fresh()
+
+    def on(node: str) -> list[str]:
+        return [json.loads(value)["metadata"]["name"] for value in cache.by_index(PODS, "spec.nodeName", node)]
+
+    assert (on("n1"), on("n2"), on("n3")) == (["a"], ["b"], [])
+    running.cancel()
+
+
+async def test_a_window_too_old_is_said_to_be() -> None:
+    store = MemoryStore()
+    await put(store, "a")
+    cache, running = await a_cache(store)
+    collection = cache.collection(PODS)
+    assert collection.since(0) is None
+    assert collection.since(1) == []
+    await put(store, "b")
+    await cache.wait_fresh()
+    events = collection.since(1)
+    assert events is not None
+    assert [(event.type, event.name) for event in events] == [("ADDED", "b")]
+    running.cancel()
+
+
+async def test_listeners_are_told_old_and_new() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    heard: list[tuple[bool, bool]] = []
+    cache.subscribe(PODS, lambda old, new: heard.append((old is not None, new is not None)))
+    await put(store, "a")
+    await put(store, "a", x="y")
+    await store.delete(key_of(PODS, "default", "a"), expect_revision=None)
+    await cache.wait_fresh()
+    assert heard == [(False, True), (True, True), (True, False)]
+    running.cancel()
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off() -> None:
+    watcher = Watcher(Filter(), PLAIN)
+    for _ in range(20):
+        watcher.offer(b"x" * (1 << 20))
+    with pytest.raises(TooSlow):
+        await watcher.take()
+
+
+async def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    encoded: list[bytes] = []
+
+    def encode(value: bytes) -> bytes:
+        encoded.append(value)
+        return value
+
+    form = Form("counted", encode)
+    watchers = [Watcher(Filter(namespace=namespace), form) for namespace in ("", "default", "default", "other")]
+    for watcher in watchers:
+        cache.collection(PODS).watchers.add(watcher)
+    await put(store, "a")
+    await cache.wait_fresh()
+    assert len(encoded) == 1
+    assert await watchers[0].take() == await watchers[2].take()
+    for watcher in watchers:
+        cache.collection(PODS).watchers.remove(watcher)
+        cache.collection(PODS).watchers.remove(watcher)
+    assert len(cache.collection(PODS).watchers) == 0
+    running.cancel()
+
+
+FILTERS = [
+    Filter(),
+    Filter(namespace="a"),
+    Filter(labels=parse_label_selector("x=1")),
+    Filter(namespace="a", labels=parse_label_selector("x!=1")),
+    Filter(fields=parse_field_selector("spec.nodeName=n1"), fields_of=fields_of),
+    Filter(fields=parse_field_selector("spec.nodeName="), fields_of=fields_of),
+    Filter(fields=parse_field_selector("metadata.name=p1"), fields_of=fields_of),
+    Filter(namespace="b", fields=parse_field_selector("metadata.name=p1"), fields_of=fields_of),
+]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "delete"]),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from(["p1", "p2"]),
+        st.sampled_from(["", "n1", "n2"]),
+        st.sampled_from(["1", "2"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_whoever_applies_a_watch_s_events_has_what_a_list_shows(steps: list[tuple[str, str, str, str, str]]) -> None:
+    async def check() -> None:
+        store = MemoryStore()
+        cache, running = await a_cache(store)
+        collection = cache.collection(PODS)
+        watchers = [Watcher(filter_, PLAIN) for filter_ in FILTERS]
+        for watcher in watchers:
+            collection.watchers.add(watcher)
+        for operation, namespace, name, node, label in steps:
+            if operation == "put":
+                await put(store, name, namespace, node, x=label)
+            elif await store.get(key_of(PODS, namespace, name)):
+                await store.delete(key_of(PODS, namespace, name), expect_revision=None)
+        await cache.wait_fresh()
+        for watcher in watchers:
+            watcher.offer(b'{"type":"END"}\n')
+            held: dict[tuple[str, str], Any] = {}
+            newest = 0
+            for line in await watcher.take():
+                event = json.loads(line)
+                if event["type"] == "END":
+                    break
+                meta = event["object"]["metadata"]
+                key = (meta["namespace"], meta["name"])
+                assert int(meta["resourceVersion"]) > newest
+                newest = int(meta["resourceVersion"])
+                # Each event says what it does to what the watcher has.
+                assert (event["type"] == "ADDED") == (key not in held)
+                if event["type"] == "DELETED":
+                    del held[key]
+                else:
+                    held[key] = event["object"]
+            sides = [Side(*item) for item in collection.items()]
+            listed = [json.loads(side.value) for side in sides if watcher.filter.matches(side)]
+            assert {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in listed} == held
+        running.cancel()
+
+    asyncio.run(check())
+
+
+async def test_a_cache_of_many_kinds_keeps_them_apart() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    await put(store, "same")
+    await store.put(key_of(CONFIGMAPS, "default", "same"), stored("same"), expect_revision=0)
+    await cache.wait_fresh()
+    assert (len(cache.collection(PODS)), len(cache.collection(CONFIGMAPS))) == (1, 1)
+    assert sorted(name for name, _ in cache.collections()) == ["configmaps", "pods"]
+    running.cancel()
