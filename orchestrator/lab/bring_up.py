@@ -79,7 +79,9 @@ async def start_processes(wanted: Wanted, progress: Progress, clock: Clock) -> S
 def specs_of(lab: LabLayout, kept: Record) -> tuple[ProcessSpec, ...]:
     """The processes of the recorded lab."""
     own_engines = not kept.machine_engine
-    return processes_of(lab, own_engines=own_engines, registry=own_engines, hub=kept.hub and own_engines)
+    resolv_conf = str(network.RESOLV_CONF) if lab.single else network.resolv_conf_for_nodes()
+    hub = kept.hub and own_engines
+    return processes_of(lab, own_engines=own_engines, registry=own_engines, hub=hub, resolv_conf=resolv_conf)
 
 
 async def _decide(wanted: Wanted) -> Record:

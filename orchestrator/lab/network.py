@@ -21,6 +21,9 @@ logger = get_logger(__name__)
 COMMAND_TIMEOUT_S = 20
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 NAMESPACES = Path("/run/netns")
+RESOLV_CONF = Path("/etc/resolv.conf")
+RESOLVED_UPSTREAMS = Path("/run/systemd/resolve/resolv.conf")
+"""Where systemd-resolved, which itself listens on loopback, writes down whom it asks."""
 
 Command = tuple[str, ...]
 
@@ -147,6 +150,14 @@ def machine_address() -> str:
             for entry in link.get("addr_info", ()):
                 return str(entry["local"])
     return "127.0.0.1"
+
+
+def resolv_conf_for_nodes() -> str:
+    """The file that names the DNS servers of this machine as nodes can reach them: not on its loopback."""
+    servers = [line.split()[1] for line in RESOLV_CONF.read_text().splitlines() if line.startswith("nameserver ")]
+    if servers and all(server.startswith("127.") for server in servers) and RESOLVED_UPSTREAMS.exists():
+        return str(RESOLVED_UPSTREAMS)
+    return str(RESOLV_CONF)
 
 
 def build(lab: LabLayout) -> None:

@@ -63,11 +63,14 @@ def environment(inherited: Mapping[str, str], *, state_dir: Path, name: str) -> 
     return {"PATH": _PATH, "HOME": "/root"} | kept | {MARK_LAB: str(state_dir), MARK_NAME: name}
 
 
-def processes_of(lab: LabLayout, *, own_engines: bool, registry: bool, hub: bool) -> tuple[ProcessSpec, ...]:
+def processes_of(
+    lab: LabLayout, *, own_engines: bool, registry: bool, hub: bool, resolv_conf: str
+) -> tuple[ProcessSpec, ...]:
     """Everything the lab's supervisor keeps running.
 
     `own_engines`: each node has an engine of the lab's (else the machine's own is used). `registry`: the lab's registry
-    runs, and with `hub` the pull-through cache of Docker Hub beside it.
+    runs, and with `hub` the pull-through cache of Docker Hub beside it. `resolv_conf`: the file with name servers that
+    nodes reach.
     """
     specs = []
     if registry:
@@ -78,7 +81,7 @@ def processes_of(lab: LabLayout, *, own_engines: bool, registry: bool, hub: bool
     for node in lab.nodes:
         if own_engines:
             specs += [_containerd(node), _dockerd(node)]
-        specs += [_node_agent(lab, node), _netproxy(lab, node)]
+        specs += [_node_agent(node, resolv_conf), _netproxy(node, resolv_conf)]
     return tuple(specs)
 
 
@@ -128,7 +131,7 @@ def _dockerd(node: NodeLayout) -> ProcessSpec:
     )
 
 
-def _node_agent(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
+def _node_agent(node: NodeLayout, resolv_conf: str) -> ProcessSpec:
     argv = inside(
         node,
         *python("node_agent"),
@@ -139,6 +142,7 @@ def _node_agent(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
         *("--state-dir", str(node.directory / "agent")),
         *("--cluster-dns", DNS_ADDRESS),
         *("--cluster-domain", CLUSTER_DOMAIN),
+        *("--resolv-conf", resolv_conf),
     )
     return ProcessSpec(
         name=f"{node.name}-node-agent",
@@ -148,7 +152,7 @@ def _node_agent(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
     )
 
 
-def _netproxy(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
+def _netproxy(node: NodeLayout, resolv_conf: str) -> ProcessSpec:
     argv = inside(
         node,
         *python("netproxy"),
@@ -159,6 +163,7 @@ def _netproxy(lab: LabLayout, node: NodeLayout) -> ProcessSpec:
         *("--dns-address", DNS_ADDRESS),
         *("--cluster-domain", CLUSTER_DOMAIN),
         *("--state-dir", str(node.directory / "netproxy")),
+        *("--resolv-conf", resolv_conf),
         *("--metrics-port", "10249"),
     )
     return ProcessSpec(name=f"{node.name}-netproxy", argv=argv, rank=Rank.DAEMON, needs=(str(node.proxy_kubeconfig),))

@@ -24,7 +24,7 @@ LAB = lay_out(STATE, nodes=2, subnet="10.89.0.0/24")
 
 
 def specs_by_name(**settings):
-    chosen = {"own_engines": True, "registry": True, "hub": False} | settings
+    chosen = {"own_engines": True, "registry": True, "hub": False, "resolv_conf": "/etc/resolv.conf"} | settings
     return {spec.name: spec for spec in processes_of(LAB, **chosen)}
 
 
