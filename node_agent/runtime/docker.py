@@ -6,6 +6,7 @@ Calls run in a small thread pool, streams in another: a followed log may hold it
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
@@ -68,6 +69,7 @@ class DockerRuntime:
     def _engine(self) -> docker.APIClient:
         with self._connecting:
             if self._client is None:
+                _knock(self._address)
                 self._client = docker.APIClient(
                     base_url=self._address, version="auto", timeout=_TIMEOUT_S, num_pools=4, max_pool_size=_THREADS
                 )
@@ -377,8 +379,16 @@ def _translated() -> Iterator[None]:
         raise NoSuchContainer(str(missing.explanation)) from missing
     except APIError as refused:
         raise RuntimeRefused(str(refused.explanation or refused)) from refused
-    except (requests.RequestException, DockerException, ConnectionError, TimeoutError) as lost:
+    except (requests.RequestException, DockerException, OSError) as lost:
         raise RuntimeUnreachable(f"no answer from the container engine: {lost}") from lost
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if nobody listens. The SDK would too, but leaves a descriptor behind each time."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(_TIMEOUT_S)
+            door.connect(address.removeprefix("unix://"))
 
 
 def _close_quietly(stream: Any) -> None:

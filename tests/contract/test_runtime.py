@@ -7,7 +7,6 @@ from this machine's static busybox. Everything made here carries an owner of its
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import os
 import shutil
@@ -257,13 +256,7 @@ async def test_following_can_be_given_up(runtime):
             await following
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK drops what it cannot connect
 async def test_an_engine_that_is_not_there_is_unreachable(tmp_path):
-    await _unreachable(tmp_path)
-    gc.collect()
-
-
-async def _unreachable(tmp_path: Path) -> None:
     gone = DockerRuntime(f"unix://{tmp_path}/none.sock", owner="x", clock=SystemClock())
     fake = FakeRuntime(SystemClock())
     fake.is_down = True
