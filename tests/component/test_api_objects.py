@@ -163,9 +163,9 @@ async def test_bodies_that_make_no_sense(running: RunningServer, client: Client)
 
 
 async def test_yaml_is_read_too(client: Client) -> None:
-    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  a: b\n"
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yam\ndata:\n  a: b\n"
     await client.request("POST", CONFIGMAPS.path("default"), body=text, content_type="application/yaml")
-    assert (await client.get(CONFIGMAPS, "y", "default", into=dict))["data"] == {"a": "b"}
+    assert (await client.get(CONFIGMAPS, "yam", "default", into=dict))["data"] == {"a": "b"}
 
 
 async def test_a_dry_run_stores_nothing(client: Client) -> None:
