@@ -6,6 +6,7 @@ A stored object starts with `{"metadata":{`, so that its revision is added by a 
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
@@ -214,13 +215,29 @@ def _yaml_map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _yaml_bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    return node.value.lower() in ("y", "yes", "true", "on")
+
+
+def _yaml_float(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
+    text: str = node.value.replace("_", "")
+    value = float(text)
+    if math.isinf(value):
+        return text  # out of range: Go leaves it a string
+    # JSON does not tell 1e3 from 1000, and Go writes the latter.
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
 _Loader.add_constructor("tag:yaml.org,2002:map", _yaml_map)
+_Loader.add_constructor("tag:yaml.org,2002:bool", _yaml_bool)
+_Loader.add_constructor("tag:yaml.org,2002:float", _yaml_float)
 for _tag, _pattern, _first in (
-    ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
+    ("bool", r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
     ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)", "-+0123456789"),
     (
         "float",
-        r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)|[0-9][0-9_]*\.[0-9_]*|\.[0-9]+(?:[eE][-+]?[0-9]+)?)",
+        r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)|[0-9][0-9_]*\.[0-9_]*|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
+        r"|0[0-9_]*[89][0-9_]*)",
         "-+0123456789.",
     ),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
