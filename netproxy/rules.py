@@ -148,7 +148,7 @@ def _rules_of_port(
         for ingress in service.status.load_balancer.ingress:
             if ingress.ip and ingress.ip_mode != "Proxy":
                 rules[Frontend(port.protocol, ingress.ip, port.port)] = guarded
-    return {frontend: rule for frontend, rule in rules.items() if _is_ipv4(frontend.address)}
+    return {front: rule for front, rule in rules.items() if _can_be_dialled(front.address, front.port)}
 
 
 def select(candidates: Sequence[tuple[Endpoint, int]], here: Here, *, local: bool) -> tuple[Backend, ...]:
@@ -167,12 +167,13 @@ def select(candidates: Sequence[tuple[Endpoint, int]], here: Here, *, local: boo
     return tuple(sorted({Backend(endpoint.addresses[0], port) for endpoint, port in chosen}))
 
 
-def _is_ipv4(text: str) -> bool:
+def _can_be_dialled(address: str, port: int) -> bool:
+    """Whether a socket takes it without looking up a name: the data path must not stumble over one odd object."""
     try:
-        ipaddress.IPv4Address(text)
+        ipaddress.IPv4Address(address)
     except ValueError:
         return False
-    return True
+    return 0 < port < 65_536
 
 
 def _hinted(ready: Sequence[tuple[Endpoint, int]], here: Here) -> Sequence[tuple[Endpoint, int]]:
@@ -195,7 +196,11 @@ def _candidates(port: ServicePort, slices: Iterable[EndpointSlice]) -> list[tupl
     for piece in slices:
         for offered in piece.ports or ():
             if (offered.name or "") == port.name and (offered.protocol or "TCP") == port.protocol and offered.port:
-                found += [(endpoint, offered.port) for endpoint in piece.endpoints or () if endpoint.addresses]
+                found += [
+                    (endpoint, offered.port)
+                    for endpoint in piece.endpoints or ()
+                    if endpoint.addresses and _can_be_dialled(endpoint.addresses[0], offered.port)
+                ]
     return found
 
 

@@ -41,7 +41,10 @@ class Chain:
     def own(self, question: Question) -> Answer | None:
         """What the cluster itself says; with `chase` set, `resolve` has to finish it."""
         for link in self._local:
-            answer = link.answer(question)
+            try:
+                answer = link.answer(question)
+            except wire.BadMessage:
+                return Answer(wire.SERVFAIL)  # an object with a name that no message can carry
             if answer is not None:
                 return answer
         return None
@@ -57,10 +60,12 @@ class Chain:
             if own is None:
                 return _readdressed(await self._fetch(question), question, limit_bytes)
             answers = await self._chased(question, own) if own.chase else own.answers
+            return wire.build_reply(
+                question, own.rcode, answers, own.authority, own.additional, limit_bytes=limit_bytes
+            )
         except (NoAnswer, wire.BadMessage) as lost:
             logger.debug("dns.unresolved", name=question.name[:256], why=str(lost)[:256])
             return wire.build_reply(question, wire.SERVFAIL, authoritative=False, limit_bytes=limit_bytes)
-        return wire.build_reply(question, own.rcode, answers, own.authority, own.additional, limit_bytes=limit_bytes)
 
     async def _fetch(self, question: Question) -> bytes:
         reply = self._cache.get(question, self._clock.monotonic())

@@ -91,6 +91,10 @@ class Zone:
                 self._inner.update(self._parents(name))
         self._serial += 1
 
+    def names(self) -> tuple[str, ...]:
+        """Every name that says something."""
+        return tuple(self._names)
+
     def owns(self, name: str) -> bool:
         """Whether `name` is the cluster's, existing or not."""
         return name == self.domain or name.endswith("." + self.domain)
@@ -195,9 +199,10 @@ def _cluster_ip_names(service: Service, base: str) -> dict[str, Says]:
     address = _address(service.spec.cluster_ip)
     if address is None:
         return {}
-    every = tuple(Srv(port.port, base) for port in service.spec.ports)
+    ports = [port for port in service.spec.ports if 0 < port.port < 65_536]
+    every = tuple(Srv(port.port, base) for port in ports)
     names: dict[str, Says] = {base: {wire.A: (address,), wire.SRV: every}}
-    for port in service.spec.ports:
+    for port in ports:
         if port.name:
             names[f"_{port.name}._{port.protocol.lower()}.{base}".lower()] = {wire.SRV: (Srv(port.port, base),)}
     names[reverse_name(service.spec.cluster_ip)] = {wire.PTR: (base,)}
@@ -214,7 +219,7 @@ def _headless_names(base: str, slices: Iterable[EndpointSlice]) -> dict[str, Say
             addresses[address] = None
             by_name.setdefault(own, {})[address] = None
             for port in piece.ports or ():
-                if port.port:
+                if port.port and 0 < port.port < 65_536:
                     srv = Srv(port.port, own)
                     ports.setdefault(base, {})[srv] = None
                     if port.name:
@@ -262,5 +267,5 @@ def _label_of(endpoint: Endpoint) -> str:
 def _address(text: str) -> bytes | None:
     try:
         return socket.inet_pton(socket.AF_INET, text)
-    except OSError:
+    except (OSError, ValueError):
         return None

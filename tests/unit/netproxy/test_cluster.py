@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from netproxy import state
 from netproxy.cluster import Cluster
 from netproxy.dns import wire
@@ -112,3 +115,24 @@ def test_a_state_that_cannot_be_read_is_no_state(tmp_path):
     assert state.load(tmp_path) is None
     state.save(tmp_path, ClusterState(version=state.VERSION + 1))
     assert state.load(tmp_path) is None
+
+
+odd = st.text(max_size=80) | st.sampled_from(["10.0.0.1", "a" * 64, "x." * 40, "None", "fd00::1", "-", "\\", "é"])
+
+
+@given(odd, odd, odd, st.integers(-1, 70_000), st.sampled_from(["ClusterIP", "ExternalName", "NodePort"]), odd)
+def test_no_odd_object_makes_the_proxy_stumble(name, address, hostname, port, kind, external):
+    """Such objects never pass validation; if one did, it must not take every node's traffic down."""
+    cluster, zone = a_cluster()
+    service = a_service(name, ip=address, type=kind, external_name=external, ports=[a_port(port, hostname)])
+    cluster.service_changed(None, service)
+    cluster.slice_changed(None, a_slice(name, [an_endpoint(address, hostname=hostname)], port=port, port_name=hostname))
+    for rule in settled(cluster).values():
+        assert all(0 < backend.port < 65_536 and backend.address.count(".") == 3 for backend in rule.backends)
+    for owner in zone.names():
+        for record_type in (wire.A, wire.SRV, wire.PTR):
+            try:
+                answer = zone.lookup(owner, record_type)
+            except wire.BadMessage:
+                continue
+            assert answer is not None or owner.endswith(".in-addr.arpa")
