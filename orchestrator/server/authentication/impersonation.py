@@ -18,6 +18,7 @@ _ACCOUNT = "system:serviceaccount:"
 class Headers(Protocol):
     """The part of aiohttp's multi-dictionary that is used here."""
 
+    def __contains__(self, key: object) -> bool: ...
     def get(self, key: str, default: str) -> str: ...
     def getall(self, key: str, default: list[str]) -> list[str]: ...
     def keys(self) -> KeysView[str]: ...
@@ -25,6 +26,8 @@ class Headers(Protocol):
 
 def wanted(headers: Headers) -> User | None:
     """Whom the request wants to be, or None if it does not. Raises `InternalError` as upstream does for half a wish."""
+    if _USER not in headers and _GROUP not in headers and _UID not in headers:
+        return None  # nearly every request
     name = headers.get(_USER, "")
     groups = tuple(headers.getall(_GROUP, []))
     uid = headers.get(_UID, "")

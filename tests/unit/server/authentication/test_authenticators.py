@@ -70,6 +70,15 @@ class TestChain:
         assert refused.value.as_status()["message"] == "Unauthorized"
         assert refused.value.as_status()["code"] == 401
 
+    def test_a_certificate_seen_before_is_the_same_user_unless_a_token_comes_with_it(self) -> None:
+        certificate = a_certificate(("organizationName", "a"), ("commonName", "jane"))
+        expected = User("jane", ("a", "system:authenticated"))
+        chain = AuthenticatorChain((StaticTokenAuthenticator({"s3cret": User("bob")}), CertificateAuthenticator()))
+        for _ in range(2):
+            assert chain.authenticate(Credentials(certificate=certificate)) == expected
+        both = chain.authenticate(Credentials(certificate=certificate, bearer_token="s3cret"))
+        assert both == User("bob", ("system:authenticated",))
+
     def test_a_link_that_refuses_leaves_the_next_one_its_turn(self) -> None:
         class Refuses:
             def authenticate(self, credentials: Credentials) -> User | None:
