@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
+from node_agent.images.pulls import ImagePulls
 from node_agent.pods import labels
+from node_agent.pods.context import PodContext
+from node_agent.pods.facts import NodeFacts
 from node_agent.pods.labels import ContainerKind, Seen
 from node_agent.pods.observed import Observed
+from node_agent.pods.orphans import sweep_for_ever
+from node_agent.pods.references import PodReferences
+from node_agent.pods.reporting import StatusReporter
+from node_agent.pods.worker import PodWorkers
+from node_agent.probes.ask import Asker
 from node_agent.runtime.base import ContainerState, Phase
+from node_agent.runtime.fake import FakeRuntime
+from node_agent.runtime.pause import PAUSE_IMAGE
+from node_agent.runtime.watching import ContainerWatch
+from node_agent.volumes.tokens import PodTokens
+from orchestrator.api.resources import Resource
+from orchestrator.api.views.meta import ObjectReference
 from orchestrator.api.views.pods import Pod
+from orchestrator.machinery.blocking import BlockingCalls
+from orchestrator.machinery.errors import NotFound, Unreachable
+from orchestrator.machinery.tasks import run_together
+from tests.support.time import LoopClock
 
 NOW = 1_000_000.0
 
@@ -108,3 +129,164 @@ def an_observation(*seen: Seen, sandbox: Seen | None = None, **fields: Any) -> O
         containers[one.name] = (*containers.get(one.name, ()), one)
     given = {"now": NOW, "volumes_ready": True, "started_at": NOW - 100, **fields}
     return Observed(sandboxes=(a_sandbox() if sandbox is None else sandbox,), containers=containers, **given)
+
+
+class FakeApi:
+    """The few calls of the client that pods need, in memory: statuses patched, pods taken off, objects read."""
+
+    def __init__(self) -> None:
+        self.statuses: list[tuple[str, Any]] = []
+        self.taken_off: list[str] = []
+        self.objects: dict[tuple[str, str], Any] = {}
+        self.is_unreachable = False
+
+    async def get(self, resource: Resource, name: str, namespace: str = "", *, into: Any) -> Any:
+        """An object that the test has put there."""
+        self._check()
+        found = self.objects.get((resource.plural, name))
+        if found is None:
+            raise NotFound(f'{resource.plural} "{name}" not found')
+        return found
+
+    async def patch(self, resource: Resource, name: str, body: Any, namespace: str = "", **_: Any) -> bytes:
+        """Remember a status."""
+        self._check()
+        self.statuses.append((name, body["status"]))
+        return b"{}"
+
+    async def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", **_: Any) -> bytes:
+        """Remember that a pod was taken off."""
+        self._check()
+        self.taken_off.append(uid)
+        return b"{}"
+
+    def _check(self) -> None:
+        if self.is_unreachable:
+            raise Unreachable("no answer")
+
+    def status(self, name: str) -> Any:
+        """The last status of a pod."""
+        return next((status for pod, status in reversed(self.statuses) if pod == name), None)
+
+
+class FakeEvents:
+    """Takes events, keeps their reasons."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def event(self, regarding: ObjectReference, *, type: str, reason: str, message: str) -> None:
+        """Remember the reason."""
+        self.reasons.append(reason)
+
+
+class FakeInformer:
+    """A cache that a test fills."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self.handlers: list[Any] = []
+
+    def values(self) -> list[Any]:
+        """All objects."""
+        return list(self.objects.values())
+
+    def subscribe(self, handler: Any) -> None:
+        """Tell of what is there, and of every change."""
+        self.handlers.append(handler)
+        for view in self.values():
+            handler(None, view)
+
+    async def wait_synced(self) -> None:
+        """It always is."""
+
+    def set(self, view: Any) -> None:
+        """Add or replace."""
+        old = self.objects.get(view.metadata.key)
+        self.objects[view.metadata.key] = view
+        for handler in self.handlers:
+            handler(old, view)
+
+    def remove(self, view: Any) -> None:
+        """Remove."""
+        old = self.objects.pop(view.metadata.key)
+        for handler in self.handlers:
+            handler(old, None)
+
+
+class PodSide:
+    """An agent's care for pods on a fake runtime, with a fake API. Use as `async with PodSide(state_dir) as side`."""
+
+    def __init__(self, state_dir: Path, *, runtime: FakeRuntime | None = None) -> None:
+        clock = LoopClock()
+        self.api = FakeApi()
+        self.events = FakeEvents()
+        self.pods = FakeInformer()
+        self.runtime = runtime or FakeRuntime(clock)
+        self.runtime.add_image("busybox:1.36")
+        self.runtime.add_image(PAUSE_IMAGE)
+        client: Any = self.api
+        services: Any = FakeInformer()
+        recorder: Any = self.events
+        pods: Any = self.pods
+        self.context = PodContext(
+            runtime=self.runtime,
+            watch=ContainerWatch(self.runtime, group_label=labels.POD_UID),
+            pulls=ImagePulls(self.runtime, clock),
+            references=PodReferences(client, services, clock),
+            tokens=PodTokens(client, clock),
+            reporter=StatusReporter(client, clock),
+            recorder=recorder,
+            asker=Asker(self.runtime),
+            files=BlockingCalls("files", threads=2),
+            clock=clock,
+            facts=NodeFacts(name="n1", address="10.0.0.1"),
+            state_dir=state_dir,
+            network="wherry",
+            pause_image=PAUSE_IMAGE,
+        )
+        self.context.network_ready.set()
+        self.workers = PodWorkers(
+            self.context, pods, node_labels={}, allocatable={"cpu": "4", "memory": "8Gi", "pods": "110"}
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> PodSide:
+        async def run() -> None:
+            context = self.context
+            async with context.asker:
+                await run_together(
+                    ("containers", context.watch.run),
+                    ("pulls", context.pulls.run),
+                    ("statuses", context.reporter.run),
+                    ("workers", self.workers.run),
+                    ("orphans", lambda: sweep_for_ever(context, self.workers, cast(Any, self.pods))),
+                )
+
+        self._running = asyncio.create_task(run(), name="pod-side")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self.context.files.close()
+
+    async def wait(self, holds: Callable[[], bool], *, timeout_s: float = 1000.0) -> None:
+        """Until `holds`, looking at short intervals of (virtual) time."""
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110 - whatever a test wants to know has no event of its own
+                await asyncio.sleep(0.05)
+
+    async def wait_phase(self, name: str, phase: str) -> Any:
+        """Until the API has been told that phase; returns the status."""
+        await self.wait(lambda: (self.api.status(name) or {}).get("phase") == phase)
+        return self.api.status(name)
+
+    def running(self, name: str = "main") -> list[str]:
+        """The ids of running containers of that name."""
+        return [
+            state.id
+            for state in self.context.watch.states()
+            if state.labels.get(labels.CONTAINER_NAME) == name and state.phase is Phase.RUNNING
+        ]
