@@ -24,7 +24,14 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace"),
 ]
 
-WEB = a_service("web", ip="10.96.0.50", type="NodePort", ports=[a_port(80, node_port=30080)])
+OUTSIDE, NODE_ADDRESS = "198.51.100.7", "192.0.2.1"
+WEB = a_service(
+    "web",
+    ip="10.96.0.50",
+    type="NodePort",
+    ports=[a_port(80, node_port=30080)],
+    external_ips=(OUTSIDE, NODE_ADDRESS),
+)
 WEB_SLICE = a_slice("web", [an_endpoint("127.0.0.1")], port=8080)
 
 SERVER = """
@@ -114,6 +121,7 @@ async def a_namespace() -> AsyncIterator[Namespace]:
     ip("netns", "add", space.name)
     try:
         ip("-n", space.name, "link", "set", "lo", "up")
+        ip("-n", space.name, "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo")
         server = await space.start(sys.executable, "-c", SERVER)
         try:
             yield space
@@ -165,7 +173,8 @@ async def proxy(space, tmp_path):
 
 async def test_traffic_and_names_go_on_without_an_api_server(space, proxy):
     assert await space.python(ASK, "http://10.96.0.50/") == "hello"
-    assert await space.python(ASK, "http://127.0.0.1:30080/") == "hello"
+    for address in ("127.0.0.1:30080", f"{NODE_ADDRESS}:30080", f"{NODE_ADDRESS}:80", f"{OUTSIDE}:80"):
+        assert await space.python(ASK, f"http://{address}/") == "hello"
     assert await space.python(LOOK_UP, "web.default.svc.cluster.local", "udp") == "10.96.0.50"
     assert await space.python(LOOK_UP, "web.default.svc.cluster.local", "tcp") == "10.96.0.50"
     assert await space.python(LOOK_UP, "none.default.svc.cluster.local", "udp") == "NXDOMAIN"
@@ -185,16 +194,17 @@ async def test_a_killed_proxy_leaves_no_gap_for_new_connections_and_comes_back_b
 
 
 async def test_told_to_end_it_takes_its_routes_and_processes_with_it(space, proxy):
-    assert await space.routes() == ["10.96.0.0/16"]
+    assert await space.routes() == ["10.96.0.0/16", OUTSIDE]  # the node's own address needs none
     proxy.process.terminate()
     await proxy.process.wait()
     assert await space.routes() == []
+    assert NODE_ADDRESS in ip("-n", space.name, "route", "show", "table", "local")
     assert proxies_in(space) == []
 
 
 async def test_cleanup_removes_what_a_killed_proxy_left(space, proxy):
     await proxy.kill()
-    assert await space.routes() == ["10.96.0.0/16"]
+    assert await space.routes() == ["10.96.0.0/16", OUTSIDE]
     assert await space.run(sys.executable, "-m", "netproxy", "--cleanup") == (0, "")
     assert await space.routes() == []
 
