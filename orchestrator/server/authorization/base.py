@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from orchestrator.server.authentication.base import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True):
     """What a request is about to do. A request for no resource (`/version`) has only `user`, `verb` and `path`.
 
     `field_selector` is the raw text of a list's or watch's selector: the Node rules depend on it.
