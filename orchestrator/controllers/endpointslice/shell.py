@@ -29,23 +29,40 @@ logger = get_logger(__name__)
 
 ZONE = "topology.kubernetes.io/zone"
 
+# How long changes are gathered after a write: a tenth of a second for a few pods, a second for a thousand.
+_GATHER_S = 0.1
+_GATHER_EACH_S = 0.001
+_GATHER_MAX_S = 1.0
+
 
 class _ServicePods:
-    """What both controllers share: which services a change concerns, and a service's pods."""
+    """What both controllers share: which services a change concerns, how soon, and a service's pods.
 
-    def __init__(self, context: Context, queue: WorkQueue) -> None:
+    A pod that stops serving is told at once, for its clients' sake. Pods that come are gathered for a moment that grows
+    with the service, because each write carries a whole slice to every node. `patience` lengthens that moment.
+    """
+
+    def __init__(self, context: Context, queue: WorkQueue, *, patience: float = 1.0) -> None:
+        self._patience = patience
         self._services, self._all_pods = context.informers.services, context.informers.pods
-        self._queue = queue
+        self._queue, self._clock = queue, context.clock
+        # When each service may be written again for a pod that comes; dropped with the service.
+        self._not_before: dict[str, float] = {}
         self._services.subscribe(self._service_changed)
         self._all_pods.subscribe(self._pod_changed)
 
     def of(self, service: Service) -> list[Pod]:
         candidates = self._all_pods.by_index("namespace", service.metadata.namespace)
-        return [pod for pod in candidates if selects(service, pod.metadata.labels)]
+        pods = [pod for pod in candidates if selects(service, pod.metadata.labels)]
+        gather_s = min(_GATHER_S + _GATHER_EACH_S * len(pods), _GATHER_MAX_S)
+        self._not_before[service.metadata.key] = self._clock.monotonic() + gather_s * self._patience
+        return pods
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
         changed = new or old
         assert changed is not None
+        if new is None:
+            self._not_before.pop(changed.metadata.key, None)
         self._queue.add(changed.metadata.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -54,9 +71,12 @@ class _ServicePods:
         if old is not None and new is not None and _same_for_services(old, new):
             return
         seen = [one.metadata.labels for one in (old, new) if one is not None]
+        is_urgent = old is not None and _serves(old) and (new is None or not _serves(new))
+        now_s = self._clock.monotonic()
         for service in self._services.by_index("namespace", pod.metadata.namespace):
             if has_endpoints(service) and any(selects(service, labels) for labels in seen):
-                self._queue.add(service.metadata.key)
+                key = service.metadata.key
+                self._queue.add_after(key, 0.0 if is_urgent else self._not_before.get(key, 0.0) - now_s)
 
 
 class EndpointSliceController:
@@ -159,7 +179,8 @@ class EndpointsController:
         self._informers = context.informers
         self._services, self._endpoints = context.informers.services, context.informers.endpoints
         self._queue = WorkQueue()
-        self._pods = _ServicePods(context, self._queue)
+        # Proxies read slices; whoever still reads these large objects can wait a little for pods that come.
+        self._pods = _ServicePods(context, self._queue, patience=5.0)
         self._own = OwnWrites()
         # Services that went while we watched: their Endpoints go too, whoever wrote them.
         self._departed: set[str] = set()
@@ -222,6 +243,10 @@ class EndpointsController:
             await self._client.delete(ENDPOINTS, meta.name, meta.namespace, uid=meta.uid)
         except (NotFound, Conflict):
             return
+
+
+def _serves(pod: Pod) -> bool:
+    return pod.is_ready and not pod.is_terminating and not pod.is_finished
 
 
 def _same_for_services(old: Pod, new: Pod) -> bool:
