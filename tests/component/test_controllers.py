@@ -142,8 +142,12 @@ async def test_a_deployment_rolls_out_behind_its_service_and_goes(api_server: Ru
             return sum(endpoint["conditions"]["ready"] for one in ours for endpoint in one["endpoints"] or ()) == 3
 
         await until(published)
-        endpoints = await client.get(ENDPOINTS, "web", "default", into=dict)
-        assert len(endpoints["subsets"][0]["addresses"]) == 3
+
+        async def published_as_endpoints() -> bool:
+            [subset] = (await client.get(ENDPOINTS, "web", "default", into=dict)).get("subsets") or [{}]
+            return len(subset.get("addresses") or ()) == 3
+
+        await until(published_as_endpoints)
 
         patch = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "nginx:2"}]}}}}
         await client.patch(DEPLOYMENTS, "web", patch, "default", into=dict, patch_type=STRATEGIC_PATCH)
