@@ -1,5 +1,7 @@
 """What to do with a certificate signing request: approve, sign, refuse, delete, or leave it to people.
 
+Certificates for users are signed once somebody has approved them (`kubectl certificate approve`).
+
 Kubelet client certificates follow Kubernetes' approver. Kubelet serving certificates, which Kubernetes leaves to the
 administrator, are approved for names and addresses that are nobody else's: the CA is also the one by which clients
 know the API server, so a node must never get a certificate for the API server's names.
@@ -16,13 +18,16 @@ from orchestrator.controllers.moments import seconds_of
 
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
 SERVING_SIGNER = "kubernetes.io/kubelet-serving"
+USER_SIGNER = "kubernetes.io/kube-apiserver-client"
 NODE_PREFIX = "system:node:"
 NODES = "system:nodes"
 BOOTSTRAPPERS = "system:bootstrappers"
+MASTERS = "system:masters"
 
 _USAGES = {
     CLIENT_SIGNER: frozenset({"digital signature", "client auth"}),
     SERVING_SIGNER: frozenset({"digital signature", "server auth"}),
+    USER_SIGNER: frozenset({"digital signature", "client auth"}),
 }
 _OPTIONAL_USAGE = "key encipherment"  # RSA keys need it, ours do not
 _LIFETIME_MAX_S = 365 * 86_400
@@ -114,7 +119,9 @@ def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, no
         # Somebody may have approved by hand what we would not: the signer keeps its own rules all the same.
         if refused is not None:
             return Fail(refused)
-        return Sign(client=signer == CLIENT_SIGNER, server=signer == SERVING_SIGNER, lifetime_s=_lifetime_s(request))
+        return Sign(client=signer != SERVING_SIGNER, server=signer == SERVING_SIGNER, lifetime_s=_lifetime_s(request))
+    if refused is None and signer == USER_SIGNER:
+        refused = "people are let in by people"
     if refused is not None:
         return Leave(refused, kept_s - age_s)
     return Approve(
@@ -129,13 +136,15 @@ def why_not(request: SigningRequest, asked: Asked | None, cluster: Cluster) -> s
     if asked is None:
         return "the request cannot be read"
     signer, spec = request.spec.signer_name, request.spec
+    if frozenset(spec.usages) - {_OPTIONAL_USAGE} != _USAGES[signer]:
+        return f"usages must be {', '.join(sorted(_USAGES[signer]))}"
+    if signer == USER_SIGNER:
+        return f"nobody becomes {MASTERS} by request" if MASTERS in asked.organizations else None
     if asked.organizations != (NODES,):
         return f"organization must be exactly {NODES}"
     node = asked.common_name.removeprefix(NODE_PREFIX)
     if not asked.common_name.startswith(NODE_PREFIX) or not node:
         return f"common name must start with {NODE_PREFIX}"
-    if frozenset(spec.usages) - {_OPTIONAL_USAGE} != _USAGES[signer]:
-        return f"usages must be {', '.join(sorted(_USAGES[signer]))}"
     is_that_node = spec.username == asked.common_name and NODES in spec.groups
     if signer == CLIENT_SIGNER:
         if asked.dns_names or asked.ip_addresses or asked.other_names:

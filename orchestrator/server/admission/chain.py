@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from orchestrator.server.admission.base import Admission, AdmissionRequest, Objects
+from orchestrator.server.admission.certificate_subjects import CertificateSubjectRestriction
 from orchestrator.server.admission.default_tolerations import DefaultTolerationSeconds
 from orchestrator.server.admission.namespace_lifecycle import NamespaceLifecycle
 from orchestrator.server.admission.node_restriction import NodeRestriction
@@ -39,5 +40,6 @@ def build_admission(objects: Objects, dice: random.Random) -> AdmissionChain:
             TaintNodesByCondition(),
             Priority(),
             DefaultTolerationSeconds(),
+            CertificateSubjectRestriction(),
         )
     )

@@ -12,6 +12,7 @@ from orchestrator.api.views.meta import Condition, ObjectMeta
 from orchestrator.controllers.certificates.decide import (
     CLIENT_SIGNER,
     SERVING_SIGNER,
+    USER_SIGNER,
     Approve,
     Asked,
     Cluster,
@@ -151,6 +152,19 @@ def test_what_a_node_may_not_have_is_left_and_never_signed(request_: SigningRequ
 def test_finished_requests_do_not_pile_up(fields: dict[str, Any], age_s: float, expected: type) -> None:
     now = seconds_of(CREATED) + age_s
     assert isinstance(decide(a_request(SERVING_SIGNER, **fields), SERVING, CLUSTER, now=now), expected)
+
+
+def test_users_are_let_in_by_people() -> None:
+    inside = Asked(common_name="jane", organizations=("developers",))
+    usages = ("client auth", "digital signature")
+    request = a_request(USER_SIGNER, username="jane", groups=(), usages=usages)
+    assert isinstance(decide(request, inside, CLUSTER, now=NOW), Leave)
+    approved = a_request(USER_SIGNER, username="jane", groups=(), usages=usages, conditions=("Approved",))
+    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(True, False, 365 * 86_400)
+    wants_all = Asked(common_name="jane", organizations=("system:masters",))
+    assert isinstance(decide(approved, wants_all, CLUSTER, now=NOW), Fail)
+    serves_too = msgspec.structs.replace(approved.spec, usages=("client auth", "digital signature", "server auth"))
+    assert isinstance(decide(msgspec.structs.replace(approved, spec=serves_too), inside, CLUSTER, now=NOW), Fail)
 
 
 def test_other_signers_requests_are_left_alone() -> None:

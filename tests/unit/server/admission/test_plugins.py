@@ -250,6 +250,20 @@ def bound_token(pod: str, uid: str) -> Object:
     return {"metadata": {"name": "default", "namespace": "default"}, "spec": {"boundObjectRef": reference}}
 
 
+def test_nobody_asks_to_become_an_administrator() -> None:
+    pem = certificates.new_request(
+        Subject(common_name="jane", organizations=("system:masters",)), certificates.new_key()
+    )
+    spec = {"signerName": "kubernetes.io/kube-apiserver-client", "request": base64.b64encode(pem).decode()}
+    with pytest.raises(Forbidden) as refused:
+        CHAIN.validate(an_admission(CERTIFICATESIGNINGREQUESTS, obj={"metadata": {"name": "csr"}, "spec": spec}))
+    assert refused.value.message == (
+        'certificatesigningrequests.certificates.k8s.io "csr" is forbidden: '
+        "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"
+    )
+    CHAIN.validate(an_admission(CERTIFICATESIGNINGREQUESTS, obj=a_csr("jane", "kubernetes.io/kube-apiserver-client")))
+
+
 MIRROR = {"kubernetes.io/config.mirror": "x"}
 
 
