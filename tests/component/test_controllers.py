@@ -139,7 +139,7 @@ async def test_a_deployment_rolls_out_behind_its_service_and_goes(api_server: Ru
         async def published() -> bool:
             slices = (await client.list(ENDPOINTSLICES, "default", into=dict)).items
             ours = [s for s in slices if s["metadata"]["labels"].get("kubernetes.io/service-name") == "web"]
-            return sum(endpoint["conditions"]["ready"] for one in ours for endpoint in one["endpoints"] or ()) == 3
+            return sum(endpoint["conditions"]["ready"] for one in ours for endpoint in one.get("endpoints") or ()) == 3
 
         await until(published)
 
