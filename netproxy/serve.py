@@ -6,9 +6,9 @@ import asyncio
 import ipaddress
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import REGISTRY
 
@@ -58,9 +58,14 @@ async def serve(config: Config, server: ClientConfig) -> None:
     try:
         async with Client(server, user_agent="wherry-netproxy") as client:
             await proxy.run(client, blocking)
+    except asyncio.CancelledError:
+        await routes.remove_all()  # not after a failure: the next proxy comes at once, and finds them
+        raise
     finally:
         blocking.close()
-        await routes.remove_all()
+
+
+Part = Callable[[], Coroutine[Any, Any, None]]
 
 
 class LocalAddresses(Protocol):
@@ -108,17 +113,30 @@ class Proxy:
                 serve_health("127.0.0.1", self._config.health_port, checks=checks, metrics=False),
                 asyncio.TaskGroup() as group,
             ):
-                if self._config.metrics_port:
-                    group.create_task(self._serve_metrics(), name="metrics")
                 group.create_task(self.pool.run(), name="workers")
-                group.create_task(self._settle(), name="settle")
-                group.create_task(self._serve_dns(), name="dns")
-                group.create_task(self._save(directory, blocking), name="save")
-                group.create_task(recorder.run(), name="events")
-                group.create_task(self._tell_failures(recorder), name="failures")
-                group.create_task(self._watch(client), name="watch")
+                parts: dict[str, Part] = {
+                    "settle": self._settle,
+                    "dns": self._serve_dns,
+                    "save": lambda: self._save(directory, blocking),
+                    "events": recorder.run,
+                    "failures": lambda: self._tell_failures(recorder),
+                    "watch": lambda: self._watch(client),
+                }
+                if self._config.metrics_port:
+                    parts["metrics"] = self._serve_metrics
+                for name, part in parts.items():
+                    group.create_task(self._keep_running(name, part), name=name)
         finally:
             REGISTRY.unregister(collector)
+
+    async def _keep_running(self, name: str, part: Part) -> None:
+        """Run a part for ever. One that fails begins anew, and takes neither traffic nor names down with it."""
+        while True:
+            try:
+                await part()
+            except Exception:
+                logger.exception("part.failed", part=name)
+            await asyncio.sleep(RETRY_S)
 
     async def _watch(self, client: Client) -> None:
         """Follow the API server. Nothing is believed before both services and slices are known."""
@@ -200,12 +218,10 @@ class Proxy:
             logger.warning("routes.refused", why=str(refused)[:256])
 
     async def _serve_dns(self) -> None:
-        while True:
-            try:
-                await self.dns.run()
-            except OSError as refused:
-                logger.warning("dns.not_listening", address=self._config.dns_address, why=str(refused))
-            await asyncio.sleep(RETRY_S)
+        try:
+            await self.dns.run()
+        except OSError as refused:
+            logger.warning("dns.not_listening", address=self._config.dns_address, why=str(refused))
 
     async def _serve_metrics(self) -> None:
         async with serve_health("127.0.0.1", self._config.metrics_port, metrics=True):
