@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from orchestrator.machinery.errors import ApiError
 
 # Large enough to make writes few, small enough to let others have the loop and the buffers in between.
 _CHUNK_BYTES = 256 << 10
+# A list of everything takes a slow client half a minute; nobody holds one for longer than this.
+_WRITE_TIMEOUT_S = 120.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WARNING_MAX = 4096
 
@@ -86,9 +89,14 @@ class DirectResponse(web.StreamResponse):
             transport.write(head)
         elif answer.parts:
             transport.write(head)
-            for chunk in _chunks(answer.parts):
-                transport.write(chunk)
-                await request.writer.drain()
+            try:
+                async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                    for chunk in _chunks(answer.parts):
+                        transport.write(chunk)
+                        await request.writer.drain()
+            except TimeoutError as exc:
+                transport.abort()
+                raise ConnectionResetError("the client does not read its answer") from exc
         else:
             transport.write(head + answer.body)
             if length > _CHUNK_BYTES:

@@ -24,6 +24,8 @@ _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
 async def read_bytes(http: web.BaseRequest) -> bytes:
     """The whole body. Raises `RequestEntityTooLarge`."""
+    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         return await http.read()
     except web.HTTPRequestEntityTooLarge as exc:

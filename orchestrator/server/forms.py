@@ -17,7 +17,7 @@ from orchestrator.server.watches import PLAIN, Form, revision_of
 def check(call: Call) -> None:
     """Raises `NotAcceptable` when the client accepts nothing that we have."""
     if not call.accepted.is_acceptable:
-        raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+        raise NotAcceptable("only the following media types are accepted: application/json")
 
 
 def one(call: Call, kind: Kind, value: bytes, status: int = 200) -> Answer:

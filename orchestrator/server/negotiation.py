@@ -7,16 +7,14 @@ from functools import lru_cache
 from typing import Literal
 
 JSON = "application/json"
-YAML = "application/yaml"
 
 As = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The first form in the header that we have. `is_acceptable` is False when there is none."""
+    """The first form in the header that we have: answers are JSON. `is_acceptable` is False when there is none."""
 
-    media_type: str = JSON
     as_: As = ""
     version: str = "v1"
     is_acceptable: bool = True
@@ -37,14 +35,14 @@ def accepted(header: str) -> Accepted:
     for _, media_type, parameters in sorted(clauses, key=lambda clause: -clause[0]):
         if media_type in ("*/*", "application/*"):
             media_type = JSON
-        if media_type not in (JSON, YAML, "application/x-yaml"):
+        if media_type != JSON:
             continue
         as_ = parameters.get("as", "")
         if not as_:
-            return Accepted(JSON if media_type == JSON else YAML)
+            return ANYTHING
         group, version = parameters.get("g", "meta.k8s.io"), parameters.get("v", "v1")
-        if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in _FORMS and media_type == JSON:
-            return Accepted(JSON, as_, version)  # type: ignore[arg-type]  # one of the literals: it is in _FORMS
+        if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in _FORMS:
+            return Accepted(as_, version)  # type: ignore[arg-type]  # one of the literals: it is in _FORMS
     return _NOTHING
 
 

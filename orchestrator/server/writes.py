@@ -113,7 +113,7 @@ async def _create_named(call: Call, kind: Kind, obj: Object) -> Stored:
             _refuse_taken(call, kind, namespace, name)
             return Stored(value, is_new=True)
         try:
-            revision = await core.store.put(key_of(kind.storage, namespace, name), value, expect_revision=0)
+            revision = await _put(call, key_of(kind.storage, namespace, name), value, expect=0, finish=bool(taken))
         except RevisionMismatch as exc:
             being_deleted = exc.actual is not None and b'"deletionTimestamp"' in exc.actual.value
             raise refusals.already_exists(resource, name, is_being_deleted=being_deleted) from exc
@@ -124,6 +124,24 @@ async def _create_named(call: Call, kind: Kind, obj: Object) -> Stored:
     finally:
         core.addresses.release(taken)
     return Stored(codec.stamp(value, revision), is_new=True)
+
+
+async def _put(call: Call, key: str, value: bytes, *, expect: int, finish: bool) -> int:
+    """Write to the store. With `finish`, a caller whose client has gone still waits for the outcome.
+
+    What was taken on behalf of the object is given back afterwards, and until then nobody else may have it.
+    """
+    writing = call.core.store.put(key, value, expect_revision=expect)
+    if not finish:
+        return await writing
+    task = asyncio.ensure_future(writing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await call.core.cache.wait(task.result())
+        raise
 
 
 def _refuse_taken(call: Call, kind: Kind, namespace: str, name: str) -> None:
@@ -244,7 +262,7 @@ async def _replace(
             return Stored(codec.stamp(value, expected))
         key = key_of(kind.storage, obj["metadata"].get("namespace", ""), name)
         try:
-            revision = await core.store.put(key, value, expect_revision=expected)
+            revision = await _put(call, key, value, expect=expected, finish=bool(taken))
         except StoreFailed as exc:
             raise ServiceUnavailable(f"cannot store {kind.resource.group_resource} {name!r}: {exc}") from exc
         if taken:

@@ -12,9 +12,29 @@ from typing import Any
 import aiohttp
 import pytest
 
-from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICES
+from orchestrator.api.resources import (
+    CONFIGMAPS,
+    CORE_EVENTS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from orchestrator.machinery.client import JSON_PATCH, STRATEGIC_PATCH, Client
-from orchestrator.machinery.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Gone, Invalid, NotFound
+from orchestrator.machinery.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+)
+from orchestrator.server.app import ServerSettings
 from tests.support.server import RunningServer, a_running_server, in_a_task
 
 
@@ -365,3 +385,117 @@ async def test_nodes_are_found_again_after_a_restart(tmp_path: Path) -> None:
         created = await client.create(NODES, node, into=dict)
     async with a_running_server(path=tmp_path / "s.db") as second, second.client() as client:
         assert await client.get(NODES, "n1", into=dict) == created
+
+
+async def test_what_is_amiss_is_told_in_warnings(running: RunningServer) -> None:
+    headers = {"Authorization": "Bearer admin", "Content-Type": "application/json"}
+    twice = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w"},"data":{"a":"1","a":"2"},"dat":{}}'
+    async with aiohttp.ClientSession(running.url, headers=headers) as session:
+        async with session.post(CONFIGMAPS.path("default"), data=twice) as answer:
+            assert answer.status == 201
+            assert answer.headers.getall("Warning") == [
+                '299 - "unknown field \\"dat\\""',
+                '299 - "duplicate field \\"data.a\\""',
+            ]
+        query = {"fieldValidation": "Ignore"}
+        async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params=query) as answer:
+            assert "Warning" not in answer.headers
+        async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params={"fieldValidation": "No"}) as answer:
+            assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "words"),
+    [
+        pytest.param({"resourceVersion": "x"}, 400, "resourceVersion", id="version-is-a-number"),
+        pytest.param({"resourceVersionMatch": "Exact"}, 400, "unless resourceVersion is provided", id="match-alone"),
+        pytest.param({"resourceVersionMatch": "Sort", "resourceVersion": "1"}, 400, "Unsupported", id="unknown-match"),
+        pytest.param({"limit": "many"}, 400, "limit", id="limit-is-a-number"),
+        pytest.param({"continue": "%%"}, 400, "continue key is not valid", id="token-of-nobody"),
+        pytest.param({"labelSelector": "a in"}, 400, "", id="label-selector"),
+        pytest.param({"fieldSelector": "spec.colour=red"}, 400, "field label not supported", id="unknown-field"),
+        pytest.param({"watch": "1", "timeoutSeconds": "long"}, 400, "timeoutSeconds", id="watch-timeout"),
+        pytest.param({"watch": "1", "sendInitialEvents": "true"}, 400, "resourceVersionMatch", id="streamed-list"),
+    ],
+)
+async def test_parameters_that_make_no_sense(
+    running: RunningServer, query: dict[str, str], code: int, words: str
+) -> None:
+    headers = {"Authorization": "Bearer admin"}
+    async with (
+        aiohttp.ClientSession(running.url, headers=headers) as session,
+        session.get(PODS.path("default"), params=query) as answer,
+    ):
+        assert answer.status == code
+        assert words in (await answer.json())["message"]
+
+
+async def test_an_exact_version_shows_what_there_was(running: RunningServer, client: Client) -> None:
+    first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
+    await client.create(CONFIGMAPS, a_configmap("b"), "default", into=bytes)
+    query = {"resourceVersion": first["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
+    listing = json.loads(await client.request("GET", CONFIGMAPS.path("default"), query=query))
+    assert listing["items"] == [first]
+    assert listing["metadata"]["resourceVersion"] == query["resourceVersion"]
+
+
+async def test_events_of_both_groups_are_the_same_events(client: Client) -> None:
+    about = {"kind": "Pod", "namespace": "default", "name": "p"}
+    core = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "e1"},
+        "involvedObject": about,
+        "reason": "Started",
+        "message": "it runs",
+        "type": "Normal",
+        "firstTimestamp": "2026-01-01T00:00:00Z",
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+        "count": 1,
+        "source": {"component": "kubelet"},
+    }
+    await client.create(CORE_EVENTS, core, "default", into=bytes)
+    seen = await client.get(EVENTS, "e1", "default", into=dict)
+    assert seen["apiVersion"] == "events.k8s.io/v1"
+    assert (seen["regarding"], seen["note"]) == (about, "it runs")
+    selected = await client.list(CORE_EVENTS, "default", into=dict, field_selector="involvedObject.name=p")
+    assert len(selected.items) == 1
+    new = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "e2"},
+        "regarding": about,
+        "reason": "Scheduled",
+        "action": "Binding",
+        "note": "assigned",
+        "type": "Normal",
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "scheduler",
+        "reportingInstance": "s1",
+    }
+    await client.create(EVENTS, new, "default", into=bytes)
+    assert (await client.get(CORE_EVENTS, "e2", "default", into=dict))["message"] == "assigned"
+
+
+async def test_reviews_answer_and_store_nothing(running: RunningServer, client: Client) -> None:
+    async def may(user: str, verb: str) -> bool:
+        spec = {"user": user, "resourceAttributes": {"verb": verb, "resource": "pods", "namespace": "default"}}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        answer = json.loads(await client.request("POST", path, body=json.dumps(body).encode()))
+        return bool(answer["status"]["allowed"])
+
+    assert await may("system:kube-scheduler", "list")
+    assert not await may("somebody", "list")
+    body = b'{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"scheduler"}}'
+    review = json.loads(await client.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=body))
+    assert review["status"]["user"]["username"] == "system:kube-scheduler"
+    with pytest.raises(Exception, match="does not allow this method"):
+        await client.request("GET", "/apis/authentication.k8s.io/v1/tokenreviews")
+
+
+async def test_more_than_may_be_in_flight_is_told_to_come_again() -> None:
+    settings = ServerSettings(reads_max=0)
+    async with a_running_server(settings=settings) as server, server.client() as client:
+        with pytest.raises(TooManyRequests):
+            await client.get(PODS, "x", "default", into=bytes)

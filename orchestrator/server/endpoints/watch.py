@@ -24,6 +24,8 @@ _BOOKMARK_EVERY_S = 60.0
 _TIMEOUT_MIN_S = 1800
 _TIMEOUT_MAX_S = 86_400
 _STATE_CHUNK = 200
+# A client that takes nothing for so long is cut off, and resumes from where it was.
+_WRITE_TIMEOUT_S = 30.0
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 _INITIAL_END = "k8s.io/initial-events-end"
 
@@ -33,7 +35,7 @@ async def watch(call: Call) -> web.StreamResponse:
     kind, query = call.kind, call.request.query
     forms.check(call)
     filter_, form = filter_of(call, kind), forms.form_of(call, kind)
-    bookmarks = call.request.flag("allowWatchBookmarks")
+    timeout_s = _timeout_s(call)
     wants_state = _wants_state(call)
     revision = parse_revision(query.get("resourceVersion", ""))
     cache = call.core.cache
@@ -57,11 +59,15 @@ async def watch(call: Call) -> web.StreamResponse:
         response = await _open(call)
         await _send_state(response, state, filter_, form)
         if call.request.flag("sendInitialEvents"):
-            await response.write(_bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
+            await _send(response, _bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
         if missed:
-            await response.write(b"".join(missed))
-        await _follow(call, kind, response, watcher, bookmarks=bookmarks)
+            await _send(response, b"".join(missed))
+        await _follow(call, kind, response, watcher, timeout_s)
         await response.write_eof()
+    except TooSlow:
+        metrics.WATCHES_CUT.inc()
+        if call.http.transport is not None:
+            call.http.transport.abort()  # what it has not read by now, it is not going to read
     finally:
         collection.watchers.remove(watcher)
         metrics.WATCHES.labels(kind.resource.group_resource).dec()
@@ -114,18 +120,27 @@ async def _send_state(response: web.StreamResponse, state: Sequence[Side], filte
         if filter_.is_open or filter_.matches(side):
             lines.append(encode_event("ADDED", form.encode(side.value)))
         if len(lines) == _STATE_CHUNK:
-            await response.write(b"".join(lines))
+            await _send(response, b"".join(lines))
             lines.clear()
             await asyncio.sleep(0)
     if lines:
-        await response.write(b"".join(lines))
+        await _send(response, b"".join(lines))
 
 
-async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher: Watcher, *, bookmarks: bool) -> None:
+async def _send(response: web.StreamResponse, data: bytes) -> None:
+    """Write, and raise `TooSlow` if the client does not read."""
+    try:
+        async with asyncio.timeout(_WRITE_TIMEOUT_S):
+            await response.write(data)
+    except TimeoutError as exc:
+        raise TooSlow from exc
+
+
+async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher: Watcher, timeout_s: float) -> None:
     """Write what comes until the client's time is up, or it reads too slowly."""
     loop = asyncio.get_running_loop()
-    ends_at = loop.time() + _timeout_s(call)
-    next_bookmark = loop.time() + _BOOKMARK_EVERY_S if bookmarks else ends_at
+    ends_at = loop.time() + timeout_s
+    next_bookmark = loop.time() + _BOOKMARK_EVERY_S if call.request.flag("allowWatchBookmarks") else ends_at
     while True:
         try:
             async with asyncio.timeout_at(min(next_bookmark, ends_at)):
@@ -134,12 +149,9 @@ async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher:
             if loop.time() >= ends_at:
                 return
             next_bookmark = loop.time() + _BOOKMARK_EVERY_S
-            await response.write(_bookmark(kind, watcher.form, call.core.cache.revision))
+            await _send(response, _bookmark(kind, watcher.form, call.core.cache.revision))
             continue
-        except TooSlow:
-            metrics.WATCHES_CUT.inc()
-            return
-        await response.write(b"".join(lines))
+        await _send(response, b"".join(lines))
 
 
 def _bookmark(kind: Kind, form: Form, revision: int, annotations: Mapping[str, str] | None = None) -> bytes:
