@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +54,7 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    state, port = tmp_path_factory.mktemp("control-plane"), _free_port()
+def _start(state: Path, port: int) -> subprocess.Popen[bytes]:
     users = state / "tokens.csv"
     users.write_text('s3cret,jane,u1,"readers"\n')
     settings = {
@@ -68,17 +67,28 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         "token-file": str(users),
     }
     flags = [part for key, value in settings.items() for part in (f"--{key}", value)]
-    with (state / "log").open("wb") as log:
-        process = subprocess.Popen(
+    with (state / "log").open("ab") as log:
+        return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *flags], stdout=log, stderr=log, cwd=Path.cwd(), env=dict(os.environ)
         )
-    plane = ControlPlane(state, port, process)
+
+
+@contextmanager
+def a_control_plane(state: Path) -> Iterator[ControlPlane]:
+    port = _free_port()
+    plane = ControlPlane(state, port, _start(state, port))
     try:
         asyncio.run(_until(lambda: _is_ready(plane)))
         yield plane
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        plane.process.terminate()
+        plane.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with a_control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
+        yield plane
 
 
 @pytest.fixture
@@ -314,3 +324,17 @@ async def test_an_administrator_may_act_as_somebody_else(
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=tls) as response:
         await response.read()
         assert response.status == code
+
+
+def test_a_killed_supervisor_takes_its_processes_along_and_a_new_one_takes_over(tmp_path: Path) -> None:
+    with a_control_plane(tmp_path) as plane:
+        before = [plane.pid_of(name) for name in ("api-server", "controllers", "scheduler")]
+        plane.process.kill()
+        plane.process.wait(timeout=30)
+        plane.process = _start(tmp_path, plane.port)
+
+        async def is_taken_over() -> bool:
+            gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
+            return gone and await _is_ready(plane)
+
+        asyncio.run(_until(is_taken_over))
