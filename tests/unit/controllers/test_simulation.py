@@ -286,7 +286,7 @@ async def test_services_follow_their_pods() -> None:
             return {
                 endpoint["addresses"][0]
                 for one in api.all(ENDPOINTSLICES)
-                for endpoint in one["endpoints"]
+                for endpoint in one.get("endpoints") or ()
                 if endpoint["conditions"]["ready"]
             }
 
@@ -313,7 +313,11 @@ async def test_a_cut_node_loses_its_pods_and_comes_back() -> None:
         [condition] = [c for c in api.one(NODES, "n2")["status"]["conditions"] if c["type"] == "Ready"]
         assert (condition["status"], condition["reason"]) == ("Unknown", "NodeStatusUnknown")
         await until(lambda: len(ready(api)) == 2)
-        await until(lambda: sum(e["conditions"]["ready"] for s in api.all(ENDPOINTSLICES) for e in s["endpoints"]) == 2)
+        await until(
+            lambda: (
+                sum(e["conditions"]["ready"] for s in api.all(ENDPOINTSLICES) for e in s.get("endpoints") or ()) == 2
+            )
+        )
         await until(lambda: len(ready(api)) >= 3, limit_s=60)
         api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
         await until(lambda: not api.one(NODES, "n2")["spec"].get("taints"))
@@ -451,3 +455,25 @@ async def test_when_all_nodes_fall_silent_nobody_is_evicted() -> None:
         assert len(api.all(PODS)) == 3
         assert not any(pod["metadata"].get("deletionTimestamp") for pod in api.all(PODS))
         assert ready(api) == []
+
+
+async def test_a_pod_that_stops_serving_leaves_its_service_at_once() -> None:
+    async with simulated() as (api, _):
+        api.put(SERVICES, service_body("web"))
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+
+        def takes_traffic(address: str) -> bool:
+            return any(
+                address in endpoint["addresses"] and endpoint["conditions"]["ready"]
+                for one in api.all(ENDPOINTSLICES)
+                for endpoint in one.get("endpoints") or ()
+            )
+
+        await until(lambda: len(ready(api)) == 3 and all(takes_traffic(p["status"]["podIP"]) for p in ready(api)))
+        gone = ready(api)[0]
+        asked = asyncio.get_running_loop().time()
+        await api.delete(PODS, gone["metadata"]["name"], "default")
+        while takes_traffic(gone["status"]["podIP"]):  # noqa: ASYNC110 - finer than `until` looks
+            await asyncio.sleep(0.001)
+        # Two passages of the watch (1 ms each here), and no gathering.
+        assert asyncio.get_running_loop().time() - asked < 0.03
