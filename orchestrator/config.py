@@ -25,7 +25,7 @@ class Config:
     """Everything a user may set about the control plane. The docstring below each field is also its `--help` text."""
 
     state_dir: Path = Path("/var/lib/wherry")
-    """Directory of all state: `pki/`, `store/`, `run/`, `log/`, kubeconfigs. Made if missing, readable by root only."""
+    """Directory of all state: `pki/`, `store/`, `run/`, kubeconfigs. Made if missing; its secrets only root can read."""
 
     advertise_address: str = ""
     """Address at which nodes and clients reach the API server. Empty: the one listened on, else the default route's."""

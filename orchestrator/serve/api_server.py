@@ -48,8 +48,8 @@ async def run(config: Config, clock: Clock) -> None:
     config = with_advertise_address(config)
     async with exclusive(config.run_dir / "api-server.lock"):
         keys = pki.ensure(config, now=clock.now())
-        tls = server_tls(keys)
-        async with opened_store(config, clock) as store, NodeConnections(kubelet_tls(keys)) as nodes:
+        tls, to_nodes = server_tls(keys), kubelet_tls(keys)
+        async with opened_store(config, clock) as store, NodeConnections(to_nodes) as nodes:
             cache = WatchCache(store)
             await cache.start()
             started = asyncio.Event()
@@ -60,7 +60,7 @@ async def run(config: Config, clock: Clock) -> None:
                 settle_memory()
                 notify(READY)
                 logger.info("server.ready", url=config.server_url, objects=cache.revision)
-                await _keep_renewing(config, clock, tls, keys)
+                await _keep_renewing(config, clock, keys, tls, to_nodes)
 
 
 def composed(
@@ -146,12 +146,20 @@ async def ensure_first_objects(config: Config) -> None:
         await bootstrap.ensure(client, addresses)
 
 
-async def _keep_renewing(config: Config, clock: Clock, tls: ssl.SSLContext, keys: Pki) -> None:
+async def _keep_renewing(
+    config: Config, clock: Clock, keys: Pki, tls: ssl.SSLContext, to_nodes: ssl.SSLContext
+) -> None:
     while True:
         await asyncio.sleep(_RENEWAL_EVERY_S)
-        pki.ensure(config, now=clock.now())
-        # Connections made from here on get the renewed certificate; those there are keep theirs.
+        try:
+            pki.ensure(config, now=clock.now())
+        except OSError:
+            # What we have is good for weeks: no reason to stop serving.
+            logger.exception("server.not_renewed")
+            continue
+        # Connections made from here on use the renewed certificates; those there are keep theirs.
         tls.load_cert_chain(keys.server_cert, keys.server_key)
+        to_nodes.load_cert_chain(keys.kubelet_client_cert, keys.kubelet_client_key)
 
 
 def _static_users(path: Path) -> dict[str, User]:
