@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.lab import network, observed, record, registry, standins
+from orchestrator.lab import machine, network, observed, record, registry, standins
 from orchestrator.lab.engine import Engine
 from orchestrator.lab.images import load_standins
 from orchestrator.lab.layout import LabLayout, free_subnet
@@ -97,18 +97,30 @@ async def _decide(wanted: Wanted) -> Record:
     nodes = NODES_DEFAULT if wanted.nodes is None else wanted.nodes
     hub = await asyncio.to_thread(registry.hub_is_reachable)
     if nodes == 0:
-        return Record(
-            nodes=0,
-            hub=hub,
-            machine_name=socket.gethostname().split(".")[0].lower(),
-            machine_address=network.machine_address(),
-            machine_engine=str(MACHINE_ENGINE) if Engine(MACHINE_ENGINE).answers() else "",
-        )
+        return await asyncio.to_thread(_decide_single, hub)
     return Record(
         nodes=nodes,
         subnet=before.subnet if before and before.subnet else free_subnet(network.taken_networks()),
         ip_forward=network.IP_FORWARD.read_text().strip(),
         hub=hub,
+    )
+
+
+def _decide_single(hub: bool) -> Record:
+    """Use the engine that runs; else the one that systemd can start; else run one."""
+    forwarding = network.IP_FORWARD.read_text().strip()
+    policy = "" if machine.has_engine_rules() else machine.forward_policy()
+    answering = Engine(MACHINE_ENGINE).answers()
+    unit = not answering and machine.start_engine_unit()
+    return Record(
+        nodes=0,
+        hub=hub,
+        ip_forward=forwarding,
+        machine_name=socket.gethostname().split(".")[0].lower(),
+        machine_address=network.machine_address(),
+        machine_engine=str(MACHINE_ENGINE) if answering or unit else "",
+        machine_unit=unit,
+        forward_policy="" if answering else policy,
     )
 
 

@@ -26,6 +26,10 @@ class Record:
     machine_address: str = ""
     machine_engine: str = ""
     """The socket of the machine's own engine, with `nodes` 0; empty: the lab runs one for it."""
+    machine_unit: bool = False
+    """The machine's engine was started for the lab, by systemd, and is to be stopped with it."""
+    forward_policy: str = ""
+    """The host's policy for forwarded packets before an engine of ours ran on it; empty: an engine ran already."""
 
 
 def save(state_dir: Path, record: Record) -> None:

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from orchestrator.lab import network, observed
+from orchestrator.lab import machine, network, observed
 from orchestrator.lab.engine import Engine, EngineRefused, EngineUnreachable
 from orchestrator.lab.layout import LabLayout
 from orchestrator.lab.processes import SUPERVISOR, Rank
@@ -66,6 +66,8 @@ async def tear_down(state_dir: Path, *, purge: bool, clock: Clock, say: Say) -> 
     await _end(_named(state_dir, lambda name: name == SUPERVISOR), 2.0, clock)
     for rank in sorted(Rank):
         if rank is Rank.ENGINE:
+            if lab.single:
+                await asyncio.to_thread(machine.clean_up_components, lab)
             await _remove_containers(lab, known)
         chosen = _named(state_dir, lambda name, rank=rank: ranks.get(name, Rank.DAEMON) is rank)  # type: ignore[misc]
         if chosen:
@@ -75,6 +77,8 @@ async def tear_down(state_dir: Path, *, purge: bool, clock: Clock, say: Say) -> 
     left += await asyncio.to_thread(_remove_mounts, state_dir)
     say("removing the network")
     left += await asyncio.to_thread(network.remove, lab, ip_forward=known.ip_forward)
+    if lab.single:
+        left += await asyncio.to_thread(_restore_machine, known)
     left += await _remove_cgroups(lab, clock)
     _remove_stale_sockets(SHIM_SOCKETS)
     shutil.rmtree(state_dir / "run", ignore_errors=True)
@@ -88,6 +92,16 @@ async def tear_down(state_dir: Path, *, purge: bool, clock: Clock, say: Say) -> 
             for name in ("docker.sock", "docker.pid", "containerd.sock", "containerd.sock.ttrpc"):
                 (node.directory / name).unlink(missing_ok=True)
     return was_there, left
+
+
+def _restore_machine(record: Record) -> list[str]:
+    """Undo what an engine that ran for us did to the machine."""
+    try:
+        if record.machine_unit:
+            machine.stop_engine_unit()
+        return machine.remove_engine_rules(policy=record.forward_policy) if record.forward_policy else []
+    except network.CommandFailed as failed:
+        return [str(failed)]
 
 
 def _ranks(state_dir: Path) -> dict[str, Rank]:
