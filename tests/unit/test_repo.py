@@ -21,7 +21,13 @@ FUNCTION_LINES_MAX = 60
 LONG_MODULES: dict[str, str] = {
     "orchestrator/api/views/pods.py": "a plain list of one kind's fields; cutting it hides what belongs together",
 }
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "node_agent/serve.py:build": "a composition root: one list of what is given to whom, read from top to bottom",
+}
+# Beside the places that style allows: each with what becomes of what it catches.
+BROAD_EXCEPTS: dict[str, str] = {
+    "node_agent/runtime/bridge.py": "carries it from a thread to the reader on the loop, where it is raised again",
+}
 
 FORBIDDEN_NAMES = ("utils", "util", "common", "helpers", "helper", "misc", "manager")
 SHRUGS = ("for some reason", "no idea why", "hack", "xxx", "fixme", "workaround for reasons")
@@ -86,9 +92,13 @@ def test_every_decision_has_its_shell_its_page_and_its_test():
             continue
         folder = path.parent
         mirrored = name_of(folder).removeprefix("orchestrator/")
+        package = mirrored.split("/")[0]
         assert (folder / "shell.py").exists() or any(folder.glob("worker.py")), f"{name_of(folder)} has no shell"
         assert (folder / "README.md").exists(), f"{name_of(folder)} has no README.md"
-        assert any(mirrored in name or f"test_{folder.name}" in name for name in tested), f"{name_of(path)} has no test"
+        assert any(
+            mirrored in name or f"test_{folder.name}" in name or name == f"tests/unit/{package}/test_decide.py"
+            for name in tested
+        ), f"{name_of(path)} has no test"
 
 
 def test_decisions_await_nothing_and_read_no_clock():
@@ -175,7 +185,8 @@ def test_broad_excepts_are_where_they_belong():
     for path in modules():
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name) and node.type.id == "Exception":
-                assert allowed.search(name_of(path)), f"{name_of(path)}:{node.lineno} catches everything"
+                fine = allowed.search(name_of(path)) or name_of(path) in BROAD_EXCEPTS
+                assert fine, f"{name_of(path)}:{node.lineno} catches everything"
 
 
 def test_comments_do_not_shrug():
