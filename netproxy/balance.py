@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from collections.abc import Collection, Sequence
 
 from netproxy.rules import Backend, Rule
@@ -49,8 +49,15 @@ class ClientAffinity:
         return home
 
 
-def _weight(client: str, backend: Backend) -> bytes:
-    return hashlib.blake2b(f"{client} {backend.address}:{backend.port}".encode(), digest_size=8).digest()
+def _weight(client: str, backend: Backend) -> tuple[int, Backend]:
+    """The same in every process: a checksum, stirred (MurmurHash3's last step), since checksums alone are too regular.
+
+    Not a cryptographic hash: those bring 4 MB of OpenSSL into every worker.
+    """
+    mixed = zlib.crc32(f"{client} {backend.address}:{backend.port}".encode())
+    mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    mixed = (mixed ^ mixed >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    return mixed ^ mixed >> 16, backend
 
 
 class Balancer:

@@ -96,3 +96,10 @@ def test_the_turn_survives_a_changed_rule():
     picks(balancer, 2)
     balancer.update(Rule("s", (A, B)))
     assert set(picks(balancer, 2)) == {A, B}
+
+
+def test_unknown_clients_are_spread_evenly():
+    backends = tuple(Backend(f"10.244.{number}.7", 8080) for number in range(5))
+    balancer = Balancer(Rule("s", backends, affinity_s=60))
+    taken = Counter(balancer.pick(f"10.1.{number >> 8}.{number & 255}", 0.0) for number in range(5_000))
+    assert all(800 < taken[backend] < 1_200 for backend in backends)
