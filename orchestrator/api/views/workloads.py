@@ -76,7 +76,11 @@ class Pod(View, frozen=True):
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of that type, if the pod has it."""
-        return next((condition for condition in self.status.conditions if condition.type == type_), None)
+        # A loop and not a generator: this is asked for every pod of every service.
+        for condition in self.status.conditions:
+            if condition.type == type_:
+                return condition
+        return None
 
     @property
     def is_ready(self) -> bool:

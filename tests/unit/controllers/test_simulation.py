@@ -21,6 +21,7 @@ from orchestrator.api.resources import (
     NODES,
     PODS,
     REPLICASETS,
+    SECRETS,
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
@@ -477,3 +478,49 @@ async def test_a_pod_that_stops_serving_leaves_its_service_at_once() -> None:
             await asyncio.sleep(0.001)
         # Two passages of the watch (1 ms each here), and no gathering.
         assert asyncio.get_running_loop().time() - asked < 0.03
+
+
+def config_map(name: str, owner: Object | None = None) -> Object:
+    metadata: Object = {"name": name, "namespace": "default"}
+    if owner is not None:
+        reference = {"apiVersion": "v1", "kind": "Secret", "name": owner["metadata"]["name"]}
+        metadata["ownerReferences"] = [{**reference, "uid": owner["metadata"]["uid"]}]
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def secret(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default"}}
+
+
+async def test_an_owner_that_the_cache_does_not_show_yet_is_no_absent_owner() -> None:
+    async with simulated() as (api, _):
+        await asyncio.sleep(1)
+        api.watch_lag_s = 5.0
+        owner = api.put(SECRETS, secret("owner"))
+        api.watch_lag_s = 0.0
+        api.put(CONFIGMAPS, config_map("owned", owner))
+        await asyncio.sleep(60)
+        assert len(api.all(CONFIGMAPS)) == 1
+
+
+async def test_a_namesake_is_not_the_owner() -> None:
+    async with simulated() as (api, _):
+        owner = api.put(SECRETS, secret("owner"))
+        api.put(CONFIGMAPS, config_map("owned", owner))
+        await asyncio.sleep(1)
+        api.remove(SECRETS, "default/owner")
+        api.put(SECRETS, secret("owner"))
+        await until(lambda: not api.all(CONFIGMAPS))
+        assert len(api.all(SECRETS)) == 1
+
+
+async def test_what_lost_its_owner_while_nobody_watched_goes_at_the_start() -> None:
+    api = FakeApi()
+    gone = secret("gone")
+    gone["metadata"]["uid"] = "uid-of-yesterday"
+    api.put(CONFIGMAPS, config_map("left", gone))
+    api.put(CONFIGMAPS, config_map("free"))
+    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
+    await until(lambda: [c["metadata"]["name"] for c in api.all(CONFIGMAPS)] == ["free"])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
