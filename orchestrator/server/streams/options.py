@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -74,7 +75,10 @@ def _flag(query: Query, name: str) -> bool:
 
 
 def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as exc:
-        raise BadRequest(f'invalid value for {name}: strconv.ParseInt: parsing "{text}": invalid syntax') from exc
+    # Python reads more as a number than Go does: underscores, other alphabets' digits, any size.
+    if not re.fullmatch(r"[+-]?[0-9]{1,30}", text):
+        raise BadRequest(f'invalid value for {name}: strconv.ParseInt: parsing "{text}": invalid syntax')
+    value = int(text)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise BadRequest(f'invalid value for {name}: strconv.ParseInt: parsing "{text}": value out of range')
+    return value
