@@ -375,7 +375,10 @@ class FakeNodes:
                 "phase": "Running",
                 "podIP": address,
                 "podIPs": [{"ip": address}],
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at}],
+                "conditions": [
+                    {"type": type_, "status": "True", "lastTransitionTime": at}
+                    for type_ in ("Ready", "ContainersReady")
+                ],
             }
 
         self.api.change(PODS, key, start)

@@ -9,6 +9,7 @@ import msgspec
 
 from orchestrator.api.views.cluster import Node, Taint
 from orchestrator.api.views.meta import Condition
+from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.conditions import condition_of
 from orchestrator.controllers.moments import text_of
 
@@ -23,6 +24,8 @@ _PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
+#: The reason on pods that we, and not their agent, called not ready.
+_NODE_NOT_READY = "NodeNotReady"
 _REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 _OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
 
@@ -57,6 +60,33 @@ def is_ready(node: Node) -> bool:
     """Whether the node's Ready condition is True."""
     ready = node.condition("Ready")
     return ready is not None and ready.status == "True"
+
+
+def lost(pod: Pod, now: float) -> Condition | None:
+    """The Ready condition of a pod whose node cannot be reached; None if it is not Ready anyway."""
+    ready = pod.condition("Ready")
+    if ready is None or ready.status != "True":
+        return None
+    return msgspec.structs.replace(
+        ready,
+        status="False",
+        reason=_NODE_NOT_READY,
+        message="Node is not ready",
+        last_transition_time=text_of(now),
+    )
+
+
+def regained(pod: Pod, now: float) -> Condition | None:
+    """The Ready condition of a pod that only its node's silence made not ready; None for any other.
+
+    The agent's word always counts more: whatever it reported since then has another reason, and stays.
+    """
+    ready, containers = pod.condition("Ready"), pod.condition("ContainersReady")
+    if ready is None or ready.status == "True" or ready.reason != _NODE_NOT_READY or pod.is_terminating:
+        return None
+    if containers is None or containers.status != "True":
+        return None
+    return msgspec.structs.replace(ready, status="True", reason="", message="", last_transition_time=text_of(now))
 
 
 def _unknown_conditions(node: Node, now: float) -> tuple[Condition, ...]:

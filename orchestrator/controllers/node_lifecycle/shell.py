@@ -13,7 +13,7 @@ from orchestrator.api.views.meta import Condition, LeaseView, MetaView
 from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.context import NODE_LEASE_NAMESPACE, Context
 from orchestrator.controllers.moments import text_of
-from orchestrator.controllers.node_lifecycle.decide import decide, is_ready
+from orchestrator.controllers.node_lifecycle.decide import decide, is_ready, lost, regained
 from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.machinery.client import STRATEGIC_PATCH
@@ -145,8 +145,8 @@ class NodeLifecycleController:
             await self._write_conditions(node, decision.conditions)
         if decision.taints is not None:
             await self._write_taints(node, decision.taints)
-        if decision.is_unreachable:
-            await self._mark_pods_not_ready(node, now)
+        if decision.is_unreachable or is_ready(node):
+            await self._mark_pods(node, reachable=not decision.is_unreachable, now=now)
         self._queue.add_after(key, left_s if left_s > 0 else self._config.node_monitor_grace_s)
 
     def _left_s(self, name: str) -> float:
@@ -185,15 +185,19 @@ class NodeLifecycleController:
         written = await self._client.patch(NODES, name, patch, into=MetaView)
         self._own.wrote(name, self._nodes, written.metadata)
 
-    async def _mark_pods_not_ready(self, node: Node, now: float) -> None:
-        """Services must stop using pods that nobody can reach; the node reports them again when it is back."""
+    async def _mark_pods(self, node: Node, *, reachable: bool, now: float) -> None:
+        """Services must stop using pods that nobody can reach, and use them again when their node is back."""
         for pod in self._pods.by_index("node", node.metadata.name):
-            ready = pod.condition("Ready")
-            if ready is None or ready.status != "True":
+            condition = regained(pod, now) if reachable else lost(pod, now)
+            if condition is None:
                 continue
             meta = pod.metadata
-            condition = msgspec.structs.replace(ready, status="False", last_transition_time=text_of(now))
-            patch = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
+            # The revision makes it fail if the node's own, newer word has arrived since we looked.
+            patch = {
+                "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
+                # A merge keeps what is not named: a reason that no longer holds must be taken out by name.
+                "status": {"conditions": [{"reason": None, "message": None, **msgspec.to_builtins(condition)}]},
+            }
             try:
                 written = await self._client.patch(
                     PODS,
@@ -204,10 +208,11 @@ class NodeLifecycleController:
                     subresource="status",
                     patch_type=STRATEGIC_PATCH,
                 )
-            except (NotFound, Conflict):
+            except NotFound:
                 continue
             self._own.wrote(node.metadata.name, self._pods, written.metadata)
-            self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
+            if not reachable:
+                self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
 
 
 class TaintEvictionController:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from orchestrator.api.views.cluster import Taint
+from orchestrator.api.views.meta import Condition
 from orchestrator.api.views.workloads import Toleration
-from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, decide
+from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, decide, lost, regained
 from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
-from tests.support.controllers import CREATED, NOW, a_node
+from tests.support.controllers import CREATED, NOW, a_node, a_pod
 
 CREATED_S = 1_699_995_600.0
 
@@ -80,3 +82,23 @@ def tolerates(seconds=None, key=UNREACHABLE, effect="NoExecute"):
 def test_eviction(tolerations, expected):
     taints = [Taint(key=UNREACHABLE, effect="NoSchedule"), Taint(UNREACHABLE, "", "NoExecute", CREATED)]
     assert evict_at(tolerations, taints) == expected
+
+
+def a_lost_pod(*, reason="NodeNotReady", containers="True", terminating=False):
+    pod = a_pod("a", ready=False, terminating=terminating)
+    ready = msgspec.structs.replace(pod.condition("Ready"), reason=reason)
+    status = msgspec.structs.replace(
+        pod.status, conditions=(ready, Condition(type="ContainersReady", status=containers))
+    )
+    return msgspec.structs.replace(pod, status=status)
+
+
+def test_a_pod_is_lost_with_its_node_and_regained_only_if_nothing_else_was_wrong():
+    condition = lost(a_pod("a"), NOW)
+    assert (condition.status, condition.reason) == ("False", "NodeNotReady")
+    assert lost(a_pod("a", ready=False), NOW) is None
+    assert regained(a_lost_pod(), NOW).status == "True"
+    assert regained(a_lost_pod(reason="ContainersNotReady"), NOW) is None
+    assert regained(a_lost_pod(containers="False"), NOW) is None
+    assert regained(a_lost_pod(terminating=True), NOW) is None
+    assert regained(a_pod("a"), NOW) is None

@@ -524,3 +524,18 @@ async def test_what_lost_its_owner_while_nobody_watched_goes_at_the_start() -> N
     await until(lambda: [c["metadata"]["name"] for c in api.all(CONFIGMAPS)] == ["free"])
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_pods_of_a_node_that_is_back_in_time_are_ready_again_and_nothing_is_doubled() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=300))
+        await until(lambda: len(ready(api)) == 3)
+        before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
+        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await until(lambda: len(ready(api)) == 2)
+        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
+        await until(lambda: len(ready(api)) == 3)
+        await asyncio.sleep(60)
+        assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
+        conditions = [c for pod in api.all(PODS) for c in pod["status"]["conditions"] if c["type"] == "Ready"]
+        assert all("reason" not in condition for condition in conditions)
