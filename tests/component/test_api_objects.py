@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ import pytest
 
 from orchestrator.api.resources import (
     CONFIGMAPS,
-    CORE_EVENTS,
     DEPLOYMENTS,
-    EVENTS,
     NAMESPACES,
     NODES,
     PODS,
@@ -29,38 +26,10 @@ from orchestrator.machinery.errors import (
     BadRequest,
     Conflict,
     Forbidden,
-    Gone,
     Invalid,
     NotFound,
-    TooManyRequests,
 )
-from orchestrator.server.app import ServerSettings
-from tests.support.server import RunningServer, a_running_server, in_a_task
-
-
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[RunningServer]:
-    async with in_a_task(a_running_server(path=tmp_path / "store.db")) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(running: RunningServer) -> AsyncIterator[Client]:
-    async with running.client() as client:
-        yield client
-
-
-def a_pod(name: str = "web", **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "web"}},
-        "spec": {"containers": [{"name": "c", "image": "nginx:1.16"}], **spec},
-    }
-
-
-def a_configmap(name: str = "c", **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
 
 
 async def test_a_created_pod_is_defaulted_and_reads_back_the_same(client: Client) -> None:
@@ -336,49 +305,6 @@ async def test_service_addresses_are_given_kept_refused_and_given_back(client: C
     assert again["spec"]["clusterIP"] == address
 
 
-async def test_pages_show_one_snapshot_and_expire(running: RunningServer, client: Client) -> None:
-    for number in range(5):
-        await client.create(CONFIGMAPS, a_configmap(f"c{number}"), "default", into=bytes)
-    first = await client.list(CONFIGMAPS, "default", into=dict, limit=2)
-    assert first.continue_token
-    await client.create(CONFIGMAPS, a_configmap("c1x"), "default", into=bytes)
-    await client.delete(CONFIGMAPS, "c4", "default")
-    second = await client.list(CONFIGMAPS, "default", into=dict, limit=2, continue_token=first.continue_token)
-    third = await client.list(CONFIGMAPS, "default", into=dict, limit=2, continue_token=second.continue_token)
-    names = [item["metadata"]["name"] for page in (first, second, third) for item in page.items]
-    assert names == [f"c{number}" for number in range(5)]
-    assert {first.revision, second.revision, third.revision} == {first.revision}
-    assert not third.continue_token
-    await running.store.compact(running.store.revision)
-    with pytest.raises(Gone, match="continue parameter is too old"):
-        await client.list(CONFIGMAPS, "default", into=dict, limit=2, continue_token=first.continue_token)
-
-
-async def get_as(running: RunningServer, path: str, accept: str) -> Any:
-    headers = {"Authorization": "Bearer admin", "Accept": accept}
-    async with aiohttp.ClientSession(running.url, headers=headers) as session, session.get(path) as answer:
-        return await answer.json()
-
-
-async def test_tables_and_metadata_only(running: RunningServer, client: Client) -> None:
-    await client.create(PODS, a_pod(), "default", into=bytes)
-    table = await get_as(running, PODS.path("default"), "application/json;as=Table;v=v1;g=meta.k8s.io")
-    assert table["kind"] == "Table"
-    assert table["rows"][0]["cells"][0] == "web"
-    form = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-    partial = await get_as(running, PODS.path("default"), form)
-    assert partial["kind"] == "PartialObjectMetadataList"
-    assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
-
-
-async def test_version_health_and_metrics(running: RunningServer, client: Client) -> None:
-    assert json.loads(await client.request("GET", "/version"))["minor"] == "36"
-    for path in ("/healthz", "/livez", "/readyz"):
-        assert await client.request("GET", path) == b"ok"
-    assert b"[+]watch-cache ok" in await client.request("GET", "/readyz", query={"verbose": ""})
-    assert b"wherry_api_requests_total" in await client.request("GET", "/metrics")
-
-
 async def test_nodes_are_found_again_after_a_restart(tmp_path: Path) -> None:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
     async with a_running_server(path=tmp_path / "s.db") as first, first.client() as client:
@@ -402,100 +328,3 @@ async def test_what_is_amiss_is_told_in_warnings(running: RunningServer) -> None
             assert "Warning" not in answer.headers
         async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params={"fieldValidation": "No"}) as answer:
             assert answer.status == 400
-
-
-@pytest.mark.parametrize(
-    ("query", "code", "words"),
-    [
-        pytest.param({"resourceVersion": "x"}, 400, "resourceVersion", id="version-is-a-number"),
-        pytest.param({"resourceVersionMatch": "Exact"}, 400, "unless resourceVersion is provided", id="match-alone"),
-        pytest.param({"resourceVersionMatch": "Sort", "resourceVersion": "1"}, 400, "Unsupported", id="unknown-match"),
-        pytest.param({"limit": "many"}, 400, "limit", id="limit-is-a-number"),
-        pytest.param({"continue": "%%"}, 400, "continue key is not valid", id="token-of-nobody"),
-        pytest.param({"labelSelector": "a in"}, 400, "", id="label-selector"),
-        pytest.param({"fieldSelector": "spec.colour=red"}, 400, "field label not supported", id="unknown-field"),
-        pytest.param({"watch": "1", "timeoutSeconds": "long"}, 400, "timeoutSeconds", id="watch-timeout"),
-        pytest.param({"watch": "1", "sendInitialEvents": "true"}, 400, "resourceVersionMatch", id="streamed-list"),
-    ],
-)
-async def test_parameters_that_make_no_sense(
-    running: RunningServer, query: dict[str, str], code: int, words: str
-) -> None:
-    headers = {"Authorization": "Bearer admin"}
-    async with (
-        aiohttp.ClientSession(running.url, headers=headers) as session,
-        session.get(PODS.path("default"), params=query) as answer,
-    ):
-        assert answer.status == code
-        assert words in (await answer.json())["message"]
-
-
-async def test_an_exact_version_shows_what_there_was(running: RunningServer, client: Client) -> None:
-    first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
-    await client.create(CONFIGMAPS, a_configmap("b"), "default", into=bytes)
-    query = {"resourceVersion": first["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
-    listing = json.loads(await client.request("GET", CONFIGMAPS.path("default"), query=query))
-    assert listing["items"] == [first]
-    assert listing["metadata"]["resourceVersion"] == query["resourceVersion"]
-
-
-async def test_events_of_both_groups_are_the_same_events(client: Client) -> None:
-    about = {"kind": "Pod", "namespace": "default", "name": "p"}
-    core = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": "e1"},
-        "involvedObject": about,
-        "reason": "Started",
-        "message": "it runs",
-        "type": "Normal",
-        "firstTimestamp": "2026-01-01T00:00:00Z",
-        "lastTimestamp": "2026-01-01T00:00:00Z",
-        "count": 1,
-        "source": {"component": "kubelet"},
-    }
-    await client.create(CORE_EVENTS, core, "default", into=bytes)
-    seen = await client.get(EVENTS, "e1", "default", into=dict)
-    assert seen["apiVersion"] == "events.k8s.io/v1"
-    assert (seen["regarding"], seen["note"]) == (about, "it runs")
-    selected = await client.list(CORE_EVENTS, "default", into=dict, field_selector="involvedObject.name=p")
-    assert len(selected.items) == 1
-    new = {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {"name": "e2"},
-        "regarding": about,
-        "reason": "Scheduled",
-        "action": "Binding",
-        "note": "assigned",
-        "type": "Normal",
-        "eventTime": "2026-01-01T00:00:00.000000Z",
-        "reportingController": "scheduler",
-        "reportingInstance": "s1",
-    }
-    await client.create(EVENTS, new, "default", into=bytes)
-    assert (await client.get(CORE_EVENTS, "e2", "default", into=dict))["message"] == "assigned"
-
-
-async def test_reviews_answer_and_store_nothing(running: RunningServer, client: Client) -> None:
-    async def may(user: str, verb: str) -> bool:
-        spec = {"user": user, "resourceAttributes": {"verb": verb, "resource": "pods", "namespace": "default"}}
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        answer = json.loads(await client.request("POST", path, body=json.dumps(body).encode()))
-        return bool(answer["status"]["allowed"])
-
-    assert await may("system:kube-scheduler", "list")
-    assert not await may("somebody", "list")
-    body = b'{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":"scheduler"}}'
-    review = json.loads(await client.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=body))
-    assert review["status"]["user"]["username"] == "system:kube-scheduler"
-    with pytest.raises(Exception, match="does not allow this method"):
-        await client.request("GET", "/apis/authentication.k8s.io/v1/tokenreviews")
-
-
-async def test_more_than_may_be_in_flight_is_told_to_come_again() -> None:
-    settings = ServerSettings(reads_max=0)
-    async with a_running_server(settings=settings) as server, server.client() as client:
-        with pytest.raises(TooManyRequests):
-            await client.get(PODS, "x", "default", into=bytes)

@@ -172,3 +172,18 @@ async def in_a_task(running: Any) -> AsyncIterator[Any]:
     finally:
         done.set()
         await task
+
+
+def a_pod(name: str = "web", **spec: Any) -> dict[str, Any]:
+    """A pod as a user writes it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "image": "nginx:1.16"}], **spec},
+    }
+
+
+def a_configmap(name: str = "c", **data: str) -> dict[str, Any]:
+    """A config map with this data."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}

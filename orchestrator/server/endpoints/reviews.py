@@ -55,7 +55,7 @@ def _user_info(user: User) -> Object:
 def _asked_about(spec: Object) -> User:
     if not spec.get("user") and not spec.get("groups"):
         raise BadRequest("spec.user: at least one of user or group must be specified")
-    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
     return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
 
 
