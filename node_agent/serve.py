@@ -222,7 +222,8 @@ class Parts:
         """Serve the kubelet's API; without a certificate of the cluster's CA nothing is served."""
         await self.certificate.ensure()
         context = tls_context(certificate=self.certificate.certificate_path, key=self.certificate.key_path, ca=self.ca)
-        runner = web.AppRunner(self.server.app(), access_log=None, shutdown_timeout=2.0)
+        # A client that leaves ends what it asked for: a log that is followed, above all.
+        runner = web.AppRunner(self.server.app(), access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self.config.node_ip, self.config.kubelet_port, ssl_context=context)
