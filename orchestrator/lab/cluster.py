@@ -28,6 +28,7 @@ from orchestrator.machinery.kubeconfig import load_kubeconfig
 CONTROL_PLANE_S = 60.0
 NODES_S = 90.0
 DEMO_S = 180.0
+LOGS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +123,23 @@ async def _show_demo(client: Client, lab: LabLayout, changed: bool, progress: Pr
             except CannotStart as late:
                 missing = ", ".join(await demo.unready(client))
                 raise CannotStart(f"{late}; not ready: {missing} (kubectl describe says why)") from late
+    # A node's certificate for serving logs may come a moment after its pods are ready.
+    heard: list[str] = []
+
+    async def something_heard() -> bool:
+        heard[:] = await _heard(client)
+        return bool(heard)
+
+    await wait_until("the logs of the demo's client", something_heard, LOGS_S, clock)
     answering = await asyncio.to_thread(demo.node_port_answers, lab)
-    return Outcome(
-        lab=lab, changed=changed, demo=True, heard=await demo.what_the_client_hears(client), node_ports=answering
-    )
+    return Outcome(lab=lab, changed=changed, demo=True, heard=tuple(heard), node_ports=answering)
+
+
+async def _heard(client: Client) -> tuple[str, ...]:
+    try:
+        return await demo.what_the_client_hears(client)
+    except (ApiError, Unreachable):
+        return ()
 
 
 async def _demo_is_ready(client: Client) -> bool:
