@@ -71,7 +71,7 @@ async def start_processes(wanted: Wanted, progress: Progress, clock: Clock) -> S
     if not lab.single:
         with progress.step(f"Network {lab.subnet} with {len(lab.nodes)} nodes"):
             await asyncio.to_thread(network.build, lab)
-    _write_configurations(lab, kept)
+    write_configurations(lab, kept)
     _launch(lab, specs)
     return Started(lab=lab, record=kept, fresh=True)
 
@@ -134,7 +134,8 @@ def mirrors_of(lab: LabLayout, kept: Record) -> tuple[str, ...]:
     return (lab.hub_mirror, lab.registry) if kept.hub else (lab.registry,)
 
 
-def _write_configurations(lab: LabLayout, kept: Record) -> None:
+def write_configurations(lab: LabLayout, kept: Record) -> None:
+    """Write the files that the lab's processes are started with."""
     own = lab.state_dir / "registry"
     own.mkdir(parents=True, exist_ok=True)
     _write(own / "registry.yaml", registry.registry_config(address=lab.registry, directory=own / "images"))

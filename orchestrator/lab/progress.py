@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from orchestrator.machinery.clock import Clock
 
@@ -26,8 +26,9 @@ class Progress(Protocol):
 class PlainProgress:
     """One line when a step is done: for pipes, logs and tests."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stream: TextIO | None = None) -> None:
         self._clock = clock
+        self._stream = stream or sys.stdout
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -40,8 +41,8 @@ class PlainProgress:
         self.say(f"done   {title} ({self._clock.monotonic() - began:.1f} s)")
 
     def say(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
 
 class LiveProgress:
