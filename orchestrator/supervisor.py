@@ -17,8 +17,8 @@ from pathlib import Path
 
 from orchestrator.config import BadConfig, Config, load
 from orchestrator.machinery.clock import Clock, SystemClock, timestamp
-from orchestrator.restarts import after_exit
-from orchestrator.systemd import STOPPING, notify
+from orchestrator.machinery.restarts import after_exit
+from orchestrator.machinery.systemd import STOPPING, notify
 
 PROGRAM = "wherry-orchestrator"
 PROCESSES = ("api-server", "controllers", "scheduler")

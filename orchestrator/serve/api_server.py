@@ -16,6 +16,7 @@ from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.kubeconfig import load_kubeconfig
 from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.systemd import READY, notify
 from orchestrator.machinery.tasks import settle_memory
 from orchestrator.pki import Pki
 from orchestrator.serve.process import exclusive, with_advertise_address
@@ -35,7 +36,6 @@ from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.base import Store
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.sqlite import open_sqlite
-from orchestrator.systemd import READY, notify
 
 logger = get_logger(__name__)
 

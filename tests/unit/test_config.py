@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import BadConfig, Config, docstrings, load
+from orchestrator.config import BadConfig, Config, load
+from orchestrator.machinery.settings import docstrings
 
 
 def test_flags_win_over_the_environment_over_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["--port", "70000"], ("port", "70000", "1 to 65535")),
-        (["--port", "http"], ("port", "http", "int")),
+        (["--port", "http"], ("port", "http", "whole number")),
         (["--dns-address", "10.0.0.10"], ("dns_address", "10.0.0.10", "within service_cidr")),
         (["--cluster-cidr", "10.96.0.0/20"], ("service_cidr", "must not overlap")),
         (["--service-cidr", "nonsense"], ("service_cidr", "nonsense", "IPv4 network")),
@@ -67,7 +68,7 @@ def test_help_tells_of_every_setting(capsys: pytest.CaptureFixture[str]) -> None
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert all("--" + field.name.replace("_", "-") in shown for field in fields(Config))
-    assert set(docstrings()) == {field.name for field in fields(Config)}
+    assert set(docstrings(Config)) == {field.name for field in fields(Config)}
 
 
 def test_urls_are_those_that_reach_the_server() -> None:

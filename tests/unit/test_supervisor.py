@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.restarts import Restart, after_exit
+from orchestrator.machinery.restarts import Restart, after_exit
 from orchestrator.supervisor import EXIT_CONFIG, PROCESSES
 
 
