@@ -35,6 +35,7 @@ from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.bodies import BODY_BYTES_MAX
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
+from orchestrator.server.expiry import expire_events
 from orchestrator.server.negotiation import accepted
 from orchestrator.server.requests import Request, parse
 from orchestrator.server.watch_cache import WatchCache
@@ -287,7 +288,9 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
     )
     runner = web.ServerRunner(listener, shutdown_timeout=_SHUTDOWN_S)
     async with asyncio.TaskGroup() as group:
-        following = group.create_task(server.core.cache.run(), name="watch-cache")
+        core = server.core
+        following = group.create_task(core.cache.run(), name="watch-cache")
+        expiring = group.create_task(expire_events(core.store, core.cache, core.clock), name="event-expiry")
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_address=True)
@@ -299,3 +302,4 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
             server.end_streams()
             await runner.cleanup()
             following.cancel()
+            expiring.cancel()
