@@ -90,12 +90,16 @@ def check_kind(obj: Object, api_version: str, kind: str) -> None:
 
 def clean(call: Call, obj: Object, api_version: str, kind: str, *, duplicates: list[str]) -> None:
     """Check an object's types against its schema and prune it; see `read_object` for what is raised."""
-    checked = walker.check(schema_of_kind(api_version, kind), obj)
+    schema = schema_of_kind(api_version, kind)
+    checked = walker.check(schema, obj)
     version = api_version.rpartition("/")[2]
     if checked.problems:
         raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {checked.problems[0].message}')
+    # What is a struct in Go is always there, and strategies count on it.
     if obj.get("metadata") is None:
         obj["metadata"] = {}
+    if "spec" in schema.properties and obj.get("spec") is None:
+        obj["spec"] = {}
     checked.duplicates = duplicates
     sentences = checked.strict_errors()
     if not sentences:
