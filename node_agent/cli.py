@@ -6,10 +6,11 @@ import asyncio
 import os
 import sys
 
-from node_agent.config import BadConfig, load
+from node_agent.config import load
 from node_agent.serve import clean_up, serve
 from orchestrator.machinery import log
 from orchestrator.machinery.kubeconfig import BadKubeconfig
+from orchestrator.machinery.settings import BadConfig
 from orchestrator.machinery.tasks import run_until_signalled
 
 

@@ -48,6 +48,7 @@ from orchestrator.machinery.kubeconfig import ClientConfig, load_kubeconfig
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.metrics import serve_health
 from orchestrator.machinery.recorder import EventRecorder
+from orchestrator.machinery.systemd import READY, notify
 from orchestrator.machinery.tasks import run_together, settle_memory
 
 logger = get_logger(__name__)
@@ -194,6 +195,7 @@ class Parts:
         checks = {"runtime": lambda: _runtime_health(context.watch)}
         async with serve_health("127.0.0.1", config.health_port, checks=checks):
             settle_memory()
+            notify(READY)
             await run_together(
                 ("pods", pods.run),
                 ("nodes", nodes.run),

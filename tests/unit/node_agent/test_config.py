@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from node_agent.config import BadConfig, Config, docstrings, load
+from node_agent.config import Config, load
+from orchestrator.machinery.settings import BadConfig, docstrings
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "config" / "node-agent.yaml"
 NEEDED = ["--node-name", "n1", "--node-ip", "10.0.0.1"]
@@ -57,7 +58,7 @@ def test_an_unknown_setting_in_the_file_is_refused(tmp_path):
 
 
 def test_every_setting_is_explained():
-    assert set(docstrings()) == {field.name for field in fields(Config)}
+    assert set(docstrings(Config)) == {field.name for field in fields(Config)}
 
 
 def test_the_example_shows_every_setting_with_its_default():
