@@ -37,7 +37,7 @@ def test_cleaning_up_needs_no_node():
     [
         pytest.param([], "node_name '': must be set", id="no-name"),
         pytest.param(["--node-name", "n", "--node-ip", "x"], "node_ip 'x': must be an IPv4 address", id="no-address"),
-        pytest.param([*NEEDED, "--pods-max", "many"], "pods_max 'many': must be a number", id="no-number"),
+        pytest.param([*NEEDED, "--pods-max", "many"], "pods_max 'many': must be a whole number", id="no-number"),
         pytest.param(
             [*NEEDED, "--memory-reserved", "lots"], "memory_reserved 'lots': must be a quantity", id="quantity"
         ),
