@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import PODS
+from orchestrator.api.views.meta import MetaView
 from orchestrator.api.views.pods import Pod
 from orchestrator.machinery.backoff import Backoff
 from orchestrator.machinery.client import MERGE_PATCH, Client
@@ -35,6 +36,7 @@ class StatusReporter:
         self._queue = WorkQueue()
         self._wanted: dict[str, _Wanted] = {}
         self._acknowledged: dict[str, Object] = {}
+        self._revisions: dict[str, int] = {}
 
     async def run(self) -> None:
         """Write what is submitted, for ever."""
@@ -54,10 +56,17 @@ class StatusReporter:
         """Whether the API has exactly this status."""
         return self._acknowledged.get(uid) == status
 
+    def overwritten(self, pod: Pod) -> None:
+        """The API's `pod` does not say what we reported: report again, unless it is only older than our report."""
+        uid = pod.metadata.uid
+        if pod.metadata.revision > self._revisions.get(uid, 0):
+            self._acknowledged.pop(uid, None)
+
     def forget(self, uid: str) -> None:
         """The pod is gone."""
         self._wanted.pop(uid, None)
         self._acknowledged.pop(uid, None)
+        self._revisions.pop(uid, None)
 
     async def take_off(self, pod: Pod) -> None:
         """Delete the pod, with no grace: everything of it has ended. Success if it is gone."""
@@ -72,12 +81,15 @@ class StatusReporter:
         meta = wanted.pod.metadata
         # The uid keeps a namesake from getting this status.
         body = {"metadata": {"uid": meta.uid}, "status": wanted.status}
+        revision = 0
         with suppress(NotFound, Conflict):
-            await self._client.patch(
-                PODS, meta.name, body, meta.namespace, into=bytes, subresource="status", patch_type=MERGE_PATCH
+            written = await self._client.patch(
+                PODS, meta.name, body, meta.namespace, into=MetaView, subresource="status", patch_type=MERGE_PATCH
             )
+            revision = written.metadata.revision
         if uid not in self._wanted:
             return  # forgotten meanwhile
+        self._revisions[uid] = revision
         self._acknowledged[uid] = wanted.status
         if self._wanted.get(uid) is wanted:
             del self._wanted[uid]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -63,6 +63,9 @@ class PodShell:
     def update(self, pod: Pod) -> None:
         """The API has a newer version of the pod."""
         self.pod = pod
+        if self._status and _ready(pod.status.conditions) != _ready_told(self._status):
+            # Somebody thought that this node was lost, and said so on its pods: it is not.
+            self._context.reporter.overwritten(pod)
         self.wake()
 
     def vanish(self) -> None:
@@ -295,6 +298,15 @@ class PodShell:
 
 
 _OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+def _ready(conditions: Sequence[Condition]) -> set[tuple[str, str]]:
+    return {(one.type, one.status) for one in conditions if one.type in ("Ready", "ContainersReady")}
+
+
+def _ready_told(status: Object) -> set[tuple[str, str]]:
+    told = [(one["type"], one["status"]) for one in status.get("conditions", ())]
+    return {one for one in told if one[0] in ("Ready", "ContainersReady")}
 
 
 def _is_probed(container: Container) -> bool:

@@ -26,7 +26,7 @@ from node_agent.runtime.pause import PAUSE_IMAGE
 from node_agent.runtime.watching import ContainerWatch
 from node_agent.volumes.tokens import PodTokens
 from orchestrator.api.resources import Resource
-from orchestrator.api.views.meta import ObjectReference
+from orchestrator.api.views.meta import MetaView, ObjectMeta, ObjectReference
 from orchestrator.api.views.pods import Pod
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.errors import NotFound, Unreachable
@@ -148,11 +148,11 @@ class FakeApi:
             raise NotFound(f'{resource.plural} "{name}" not found')
         return found
 
-    async def patch(self, resource: Resource, name: str, body: Any, namespace: str = "", **_: Any) -> bytes:
-        """Remember a status."""
+    async def patch(self, resource: Resource, name: str, body: Any, namespace: str = "", **_: Any) -> MetaView:
+        """Remember a status; each write is one revision."""
         self._check()
         self.statuses.append((name, body["status"]))
-        return b"{}"
+        return MetaView(metadata=ObjectMeta(name=name, resource_version=str(len(self.statuses))))
 
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", **_: Any) -> bytes:
         """Remember that a pod was taken off."""

@@ -215,3 +215,23 @@ async def test_a_sandbox_that_dies_is_replaced_with_all_that_was_in_it(tmp_path)
         (main,) = side.running()
         assert side.runtime.specs[main].network == f"container:{side.running('POD')[0]}"
         assert all(state.phase is Phase.RUNNING or state.id for state in await side.runtime.list())
+
+
+@pytest.mark.parametrize(
+    ("newer", "told_again"), [pytest.param(True, True, id="newer"), pytest.param(False, False, id="older")]
+)
+async def test_what_others_say_of_readiness_is_put_right_unless_it_is_old(tmp_path, newer, told_again):
+    import msgspec
+
+    async with PodSide(tmp_path) as side:
+        side.pods.set(a_pod())
+        await side.wait_phase("web", "Running")
+        told = len(side.api.statuses)
+        others = a_pod(status={"conditions": [{"type": "Ready", "status": "False"}]})
+        meta = msgspec.structs.replace(others.metadata, resource_version=str(told + 1 if newer else told - 1))
+        side.pods.set(msgspec.structs.replace(others, metadata=meta))
+        began = side.context.clock.now()
+        await side.wait(lambda: side.context.clock.now() > began + 10)
+        assert (len(side.api.statuses) > told) is told_again
+        ready = next(one for one in side.api.status("web")["conditions"] if one["type"] == "Ready")
+        assert ready["status"] == "True"
