@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -20,12 +21,14 @@ from orchestrator.api.resources import CORE_EVENTS, ENDPOINTSLICES, NODES, SERVI
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.server.app import ServerSettings
-from tests.support.relay import ask, until
+from tests.support.relay import a_free_port, ask, until
 from tests.support.server import RunningServer, a_running_server, in_a_task
 
 pytestmark = pytest.mark.timeout(60)
 
-CIDR, DNS_ADDRESS = "127.76.0.0/16", "127.76.0.10"  # loopback, so that no route is needed
+# Loopback, so that no route is needed; another network in each test process, so that they run side by side.
+_NETWORK = f"127.{100 + os.getpid() % 100}.0"
+CIDR, DNS_ADDRESS = f"{_NETWORK}.0/16", f"{_NETWORK}.10"
 
 
 class AlreadyLocal:
@@ -91,7 +94,7 @@ async def a_setup(directory) -> AsyncIterator[Setup]:
             health_port=0,
         )
         local = AlreadyLocal()
-        proxy = Proxy(config, SystemClock(), local, dns_port=0)
+        proxy = Proxy(config, SystemClock(), local, dns_port=a_free_port())
         blocking = BlockingCalls("state", threads=1)
         async with server.client("proxy") as client:
             task = asyncio.create_task(proxy.run(client, blocking))

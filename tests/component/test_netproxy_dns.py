@@ -23,6 +23,7 @@ from netproxy.dns.records import Zone, names_of
 from netproxy.dns.server import Server
 from orchestrator.machinery.clock import SystemClock
 from tests.support.network import a_service, a_slice, an_endpoint
+from tests.support.relay import ADDRESS, a_free_port
 
 pytestmark = pytest.mark.timeout(30)
 NETWORK = ipaddress.IPv4Network("10.96.0.0/16")
@@ -80,7 +81,7 @@ class Setup:
     async def ask(self, name: str, kind: str = "A", *, tcp: bool = False, **options):
         query = dns.message.make_query(name, kind, **options)
         send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-        return await send(query, "127.0.0.1", port=self.server.port, timeout=10)
+        return await send(query, ADDRESS, port=self.server.port, timeout=10)
 
 
 def texts(reply) -> list[str]:
@@ -91,16 +92,16 @@ def texts(reply) -> list[str]:
 async def setup(tmp_path):
     upstream = Upstream()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: upstream, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    streams = await asyncio.start_server(upstream.serve_stream, "127.0.0.1", port)
-    (tmp_path / "resolv.conf").write_text("nameserver 10.96.0.10\nnameserver 127.0.0.1\n")
+    port = a_free_port()
+    transport, _ = await loop.create_datagram_endpoint(lambda: upstream, local_addr=(ADDRESS, port))
+    streams = await asyncio.start_server(upstream.serve_stream, ADDRESS, port)
+    (tmp_path / "resolv.conf").write_text(f"nameserver 10.96.0.10\nnameserver {ADDRESS}\n")
 
     zone = Zone("cluster.local", "10.96.0.10")
     kubernetes = Kubernetes(zone, NETWORK)
     resolvers = Resolvers(tmp_path / "resolv.conf", [NETWORK], SystemClock(), port=port)
     forward = Forward(resolvers, dice=random.Random(1), timeout_s=0.3)
-    server = Server(Chain([kubernetes], Cache(), forward, SystemClock()), "127.0.0.1", 0)
+    server = Server(Chain([kubernetes], Cache(), forward, SystemClock()), ADDRESS, a_free_port())
     zone.replace("default/web", names_of(a_service(), [], "cluster.local"))
     pods = [an_endpoint(f"10.244.{number // 200}.{number % 200 + 1}") for number in range(300)]
     zone.replace("default/many", names_of(a_service("many", ip="None"), [a_slice("many", pods)], "cluster.local"))
@@ -205,7 +206,7 @@ async def test_nonsense_is_answered_as_nonsense_or_not_at_all(setup):
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
-        client.connect(("127.0.0.1", setup.server.port))
+        client.connect((ADDRESS, setup.server.port))
         for nonsense in (b"", b"x", b"\0\1\x80\0" + bytes(8), bytes(12)):
             client.send(nonsense)
         async with asyncio.timeout(5):

@@ -19,6 +19,12 @@ from orchestrator.machinery.clock import SystemClock
 ADDRESS = f"127.77.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF | 1}"
 _ports = itertools.count(20_000)
 
+
+def a_free_port() -> int:
+    """A port of `ADDRESS` that nobody else uses, neither for TCP nor for UDP."""
+    return next(_ports)
+
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -41,7 +47,7 @@ class DataPath:
 
     async def expose(self, *ports: int, protocol: str = "TCP", affinity_s: int = 0) -> Frontend:
         """A new frontend that leads to `ports` of this machine."""
-        frontend = Frontend(protocol, ADDRESS, next(_ports))
+        frontend = Frontend(protocol, ADDRESS, a_free_port())
         await self.put(frontend, a_rule(*ports, affinity_s=affinity_s))
         return frontend
 
