@@ -168,6 +168,12 @@ class Parts:
             health=lambda: Health(runtime=_runtime_health(watch), network=_network_health(network)),
         )
         watch.when_up_or_down(registration.changed)
+
+        def node_changed(old: Node | None, new: Node | None) -> None:
+            if old is not None and new is None and old.metadata.name == config.node_name:
+                registration.gone()
+
+        nodes.subscribe(node_changed)
         workers = PodWorkers(context, pods, node_labels=registration.labels, allocatable=registration.allocatable)
         return cls(
             config=config,

@@ -43,6 +43,7 @@ class PodNetwork:
         self._ready = ready
         self._overlay = overlay or DirectRoutes()
         self._changed = asyncio.Event()
+        self._subnet = ""
         self.why_not_ready: str | None = "the node has no pod network yet (spec.podCIDR is empty)"
 
     async def run(self) -> None:
@@ -79,13 +80,16 @@ class PodNetwork:
     async def _follow(self) -> None:
         own = self._nodes.get(self._node_name)
         if own is not None and own.spec.pod_cidr:
-            network = ipaddress.IPv4Network(own.spec.pod_cidr)
-            if self.why_not_ready is not None:
-                gateway = str(network[1])
-                await self._runtime.ensure_network(name=NETWORK, bridge=BRIDGE, subnet=str(network), gateway=gateway)
-            await firewall.set_up(str(network), self._cluster_cidr)
-            if self.why_not_ready is not None:
-                logger.info("network.ready", subnet=str(network))
-                self.why_not_ready = None
-                self._ready()
+            await self._have(ipaddress.IPv4Network(own.spec.pod_cidr))
         await self._overlay.follow(wanted_routes(self._nodes.values(), self._node_name))
+
+    async def _have(self, subnet: ipaddress.IPv4Network) -> None:
+        if self._subnet != str(subnet):
+            # New, or another than before: a node that was deleted and registered again gets what is free by then.
+            gateway = str(subnet[1])
+            await self._runtime.ensure_network(name=NETWORK, bridge=BRIDGE, subnet=str(subnet), gateway=gateway)
+        await firewall.set_up(str(subnet), self._cluster_cidr)
+        if self._subnet != str(subnet):
+            logger.info("network.ready", subnet=str(subnet))
+            self._subnet, self.why_not_ready = str(subnet), None
+            self._ready()

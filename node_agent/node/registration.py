@@ -88,6 +88,11 @@ class Registration:
         """Something that the status shows has changed: look now."""
         self._changed.set()
 
+    def gone(self) -> None:
+        """Somebody deleted the Node: as long as the agent runs there is one, so it is made again."""
+        self._told = {}
+        self._changed.set()
+
     async def run_status(self) -> None:
         """Register, and keep the status up to date, for ever."""
         while True:
