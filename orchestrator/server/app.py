@@ -187,6 +187,9 @@ class ApiServer:
             if in_flight is self._reads:
                 return await self._dispatch(call)
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+                if not self.core.cache.is_fresh():
+                    # Admission reads the cache: it must see what the client has been told is there.
+                    await self.core.cache.wait_fresh()
                 return await self._dispatch(call)
         finally:
             in_flight.count -= 1
