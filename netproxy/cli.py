@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from netproxy import routes
-from netproxy.config import BadConfig, load
+from netproxy.config import load
 from netproxy.serve import serve
 from orchestrator.machinery import log
 from orchestrator.machinery.kubeconfig import BadKubeconfig, load_kubeconfig
+from orchestrator.machinery.settings import BadConfig
 from orchestrator.machinery.tasks import run_until_signalled
 
 

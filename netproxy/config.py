@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import ast
-import inspect
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+from orchestrator.machinery.settings import LOG_LEVELS, bad, merged
 
 ENVIRONMENT_PREFIX = "WHERRY_NETPROXY_"
 WORKERS_MAX = 64
-
-
-class BadConfig(ValueError):
-    """A setting that cannot be used; the text names the key, its value and the rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,96 +63,38 @@ def validate(config: Config) -> None:
     """Raise `BadConfig` for the first setting that breaks a rule."""
     for key in ("kubeconfig", "node_name", "cluster_domain"):
         if not getattr(config, key):
-            raise _bad(config, key, "must be set")
+            raise bad(key, getattr(config, key), "must be set")
     for key in ("node_ip", "dns_address"):
         try:
             ipaddress.IPv4Address(getattr(config, key))
         except ValueError as exc:
-            raise _bad(config, key, "must be an IPv4 address") from exc
+            raise bad(key, getattr(config, key), "must be an IPv4 address") from exc
     try:
         network = config.service_network
     except ValueError as exc:
-        raise _bad(config, "service_cidr", "must be an IPv4 network such as 10.96.0.0/16") from exc
+        raise bad("service_cidr", config.service_cidr, "must be an IPv4 network such as 10.96.0.0/16") from exc
     if ipaddress.IPv4Address(config.dns_address) not in network:
-        raise _bad(config, "dns_address", f"must lie within service_cidr {config.service_cidr}")
+        raise bad("dns_address", config.dns_address, f"must lie within service_cidr {config.service_cidr}")
     if not Path(config.state_dir).is_absolute():
-        raise _bad(config, "state_dir", "must be an absolute path")
+        raise bad("state_dir", config.state_dir, "must be an absolute path")
     if not 0 <= config.workers <= WORKERS_MAX:
-        raise _bad(config, "workers", f"must be 0 to {WORKERS_MAX}")
+        raise bad("workers", config.workers, f"must be 0 to {WORKERS_MAX}")
     for key in ("health_port", "metrics_port"):
         if not 0 <= getattr(config, key) <= 65535:
-            raise _bad(config, key, "must be a port, or 0")
-    if config.log_level not in ("debug", "info", "warning", "error"):
-        raise _bad(config, "log_level", "must be debug, info, warning or error")
+            raise bad(key, getattr(config, key), "must be a port, or 0")
+    if config.log_level not in LOG_LEVELS:
+        raise bad("log_level", config.log_level, "must be debug, info, warning or error")
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Config, bool]:
-    """Merge flags over environment over the file named by `--config` over the defaults, and validate.
+    """The settings of this start, and whether `--cleanup` was asked for; then only types are checked.
 
-    Also returns whether `--cleanup` was asked for; then only what cleaning needs is checked. Raises `BadConfig`.
+    Raises `BadConfig`.
     """
-    flags = {key: value for key, value in vars(_parser().parse_args(arguments)).items() if value is not None}
-    cleanup = bool(flags.pop("cleanup", False))
-    path = flags.pop("config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
-    merged: dict[str, Any] = dict(_from_file(Path(path))) if path else {}
-    for field in fields(Config):
-        value = environment.get(ENVIRONMENT_PREFIX + field.name.upper())
-        if value is not None:
-            merged[field.name] = value
-    merged.update(flags)
-    config = replace(Config(), **{key: _typed(key, value) for key, value in merged.items()})
-    if not cleanup:
-        validate(config)
-    return config, cleanup
-
-
-def docstrings() -> Mapping[str, str]:
-    """The text below each field, by the field's name."""
-    body = ast.parse(inspect.getsource(Config)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
-    for statement, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            assert isinstance(following, ast.Expr)
-            found[statement.target.id] = str(ast.literal_eval(following.value))
-    return found
-
-
-def _parser() -> argparse.ArgumentParser:
-    texts = docstrings()
-    parser = argparse.ArgumentParser("wherry-netproxy", allow_abbrev=False, description=__doc__)
-    parser.add_argument("--config", metavar="FILE", help="YAML file with any of the settings below, in snake_case")
-    parser.add_argument(
-        "--cleanup", action="store_true", help="remove the routes that a killed proxy left behind, and exit"
+    switches = {"cleanup": "remove the routes that a killed proxy left behind, and exit"}
+    config, given = merged(
+        Config(), arguments, environment, program="wherry-netproxy", prefix=ENVIRONMENT_PREFIX, switches=switches
     )
-    for field in fields(Config):
-        flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, dest=field.name, metavar="VALUE", help=texts[field.name].replace("%", "%%"))
-    return parser
-
-
-def _from_file(path: Path) -> Mapping[str, Any]:
-    try:
-        document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
-    except (OSError, yaml.YAMLError) as exc:
-        raise BadConfig(f"cannot read configuration '{path}': {exc}") from exc
-    if not isinstance(document, dict):
-        raise BadConfig(f"cannot read configuration '{path}': not a mapping of settings")
-    known = {field.name for field in fields(Config)}
-    for key in document:
-        if key not in known:
-            raise BadConfig(f"cannot use configuration '{path}': there is no setting '{key}'")
-    return {key: value for key, value in document.items() if value is not None}
-
-
-def _typed(key: str, value: Any) -> Any:
-    if not isinstance(getattr(Config(), key), int):
-        return str(value)
-    try:
-        return int(value)
-    except (TypeError, ValueError) as exc:
-        raise BadConfig(f"cannot use {key} {value!r}: must be a whole number") from exc
-
-
-def _bad(config: Config, key: str, rule: str) -> BadConfig:
-    return BadConfig(f"cannot use {key} {getattr(config, key)!r}: {rule}")
+    if "cleanup" not in given:
+        validate(config)
+    return config, "cleanup" in given

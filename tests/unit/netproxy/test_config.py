@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from netproxy.config import BadConfig, Config, docstrings, load
+from netproxy.config import Config, load
+from orchestrator.machinery.settings import BadConfig, docstrings
 
 NEEDED = ["--node-name", "n1", "--node-ip", "192.0.2.1"]
 EXAMPLE = Path(__file__).parents[3] / "config" / "netproxy.yaml"
@@ -31,8 +32,8 @@ def test_flags_go_over_the_environment_over_the_file_over_the_defaults(tmp_path)
         pytest.param([*NEEDED, "--service-cidr", "x"], "service_cidr 'x'", id="no-cidr"),
         pytest.param([*NEEDED, "--dns-address", "10.97.0.10"], "within service_cidr", id="dns-outside"),
         pytest.param([*NEEDED, "--workers", "many"], "workers 'many'", id="no-number"),
-        pytest.param([*NEEDED, "--workers", "-1"], "workers -1", id="too-few"),
-        pytest.param([*NEEDED, "--metrics-port", "70000"], "metrics_port 70000", id="no-port"),
+        pytest.param([*NEEDED, "--workers", "-1"], "workers '-1'", id="too-few"),
+        pytest.param([*NEEDED, "--metrics-port", "70000"], "metrics_port '70000'", id="no-port"),
         pytest.param([*NEEDED, "--state-dir", "state"], "state_dir 'state'", id="relative"),
         pytest.param([*NEEDED, "--log-level", "loud"], "log_level 'loud'", id="no-level"),
         pytest.param([*NEEDED, "--config", "/nonexistent"], "/nonexistent", id="no-file"),
@@ -62,4 +63,4 @@ def test_the_example_loads_and_names_every_setting():
 
 
 def test_every_setting_says_what_it_is():
-    assert set(docstrings()) == {field.name for field in fields(Config)}
+    assert set(docstrings(Config)) == {field.name for field in fields(Config)}
