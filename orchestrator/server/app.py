@@ -60,6 +60,7 @@ _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]
     "delete": deletes.delete,
     "deletecollection": deletes.delete_collection,
 }
+_KNOWN_VERBS = frozenset((*_ENDPOINTS, *_READING, "post", "put"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +158,14 @@ class ApiServer:
         except Exception as exc:
             logger.exception("request.failed", method=http.method, path=request.path)
             answer = Answer.of_error(InternalError(f"Internal error occurred: {type(exc).__name__}"))
+        # A client may send any method: labels must not grow with what it thinks of.
+        verb = request.verb if request.verb in _KNOWN_VERBS else "other"
         resource = request.resource if request.kind is not None else ""
-        if isinstance(answer, Answer):
-            metrics.counter_of(request.verb, resource, answer.status).inc()
-            metrics.seconds_of(request.verb, resource).observe(clock.monotonic() - began)
-            return DirectResponse(answer, tuple(dict.fromkeys(call.warnings)))
-        metrics.counter_of(request.verb, resource, answer.status).inc()
-        return answer
+        metrics.counter_of(verb, resource, answer.status).inc()
+        if not isinstance(answer, Answer):
+            return answer
+        metrics.seconds_of(verb, resource).observe(clock.monotonic() - began)
+        return DirectResponse(answer, tuple(dict.fromkeys(call.warnings)))
 
     async def _answer(self, call: Call) -> Answer | web.StreamResponse:
         request = call.request

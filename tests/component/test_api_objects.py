@@ -14,6 +14,7 @@ import pytest
 from orchestrator.api.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
+    LEASES,
     NAMESPACES,
     NODES,
     PODS,
@@ -29,6 +30,7 @@ from orchestrator.machinery.errors import (
     Invalid,
     NotFound,
 )
+from orchestrator.server.authorization.base import ALLOW, NO_OPINION, Attributes, Verdict
 from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
 
 
@@ -328,3 +330,25 @@ async def test_what_is_amiss_is_told_in_warnings(running: RunningServer) -> None
             assert "Warning" not in answer.headers
         async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params={"fieldValidation": "No"}) as answer:
             assert answer.status == 400
+
+
+async def test_an_update_that_would_create_asks_for_that_permission(running: RunningServer) -> None:
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}}
+    async with running.client() as admin:
+        made = await admin.update(LEASES, "l", lease, "default", into=dict)
+        assert made["metadata"]["uid"]
+    authorizer = MayNotCreate()
+    async with (
+        a_running_server(authorizer=authorizer) as server,
+        server.client("nobody") as client,
+    ):
+        with pytest.raises(Forbidden, match=r'cannot create resource "leases" in API group "coordination.k8s.io"'):
+            await client.update(LEASES, "l", lease, "default", into=bytes)
+
+
+class MayNotCreate:
+    """Everything is allowed, but that `somebody` creates."""
+
+    def authorize(self, attributes: Attributes) -> Verdict:
+        is_creation = attributes.verb == "create" and attributes.user.name == "somebody"
+        return NO_OPINION if is_creation else ALLOW
