@@ -27,17 +27,18 @@ class Routes:
     def __init__(self) -> None:
         self._ours: set[str] = set()
 
-    async def follow(self, wanted: Iterable[str]) -> None:
+    async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None:
         """Have exactly `wanted` (addresses or networks) of ours. Raises `RouteError`, with the others still done.
 
-        What is local already (an address of the node itself) is left as it is.
+        What is local already (an address of the node itself) is left as it is. `again` adds even what was added before,
+        in case somebody has taken it away.
         """
         targets = {str(ipaddress.IPv4Network(text)) for text in wanted}
         problems: list[str] = []
         for target in sorted(self._ours - targets):
             if await _ip(problems, _MISSING, "route", "del", "local", target, "dev", "lo", "proto", PROTOCOL):
                 self._ours.discard(target)
-        for target in sorted(targets - self._ours):
+        for target in sorted(targets if again else targets - self._ours):
             if await _ip(problems, (_EXISTS,), "route", "add", "local", target, "dev", "lo", "proto", PROTOCOL):
                 self._ours.add(target)
         if problems:

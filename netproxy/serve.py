@@ -48,6 +48,8 @@ SERVICES_AT_ONCE = 64
 APPLY_TIMEOUT_S = 5.0
 SAVE_PAUSE_S = 2.0
 RETRY_S = 5.0
+# Routes that somebody else removed are back after this.
+REPAIR_S = 30.0
 
 
 async def serve(config: Config, server: ClientConfig) -> None:
@@ -71,7 +73,7 @@ Part = Callable[[], Coroutine[Any, Any, None]]
 class LocalAddresses(Protocol):
     """Makes exactly these addresses and networks local to the node; raises `RouteError`."""
 
-    async def follow(self, wanted: Iterable[str]) -> None: ...
+    async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None: ...
 
 
 class Proxy:
@@ -117,6 +119,7 @@ class Proxy:
                 parts: dict[str, Part] = {
                     "settle": self._settle,
                     "dns": self._serve_dns,
+                    "routes": self._repair_routes,
                     "save": lambda: self._save(directory, blocking),
                     "events": recorder.run,
                     "failures": lambda: self._tell_failures(recorder),
@@ -206,16 +209,21 @@ class Proxy:
         except TimeoutError:
             logger.warning("rules.not_applied", serial=self.pool.serial)
 
-    async def _follow_routes(self, rules: Mapping[Frontend, Rule]) -> None:
+    async def _follow_routes(self, rules: Mapping[Frontend, Rule], *, again: bool = False) -> None:
         network = self._config.service_network
         wanted = {self._config.service_cidr}
         for frontend in rules:
             if frontend.address != ANY_ADDRESS and ipaddress.IPv4Address(frontend.address) not in network:
                 wanted.add(frontend.address)
         try:
-            await self._local.follow(wanted)
+            await self._local.follow(wanted, again=again)
         except routes.RouteError as refused:
             logger.warning("routes.refused", why=str(refused)[:256])
+
+    async def _repair_routes(self) -> None:
+        while True:
+            await asyncio.sleep(REPAIR_S)
+            await self._follow_routes(self.pool.rules, again=True)
 
     async def _serve_dns(self) -> None:
         try:

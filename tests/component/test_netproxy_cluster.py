@@ -37,7 +37,7 @@ class AlreadyLocal:
     def __init__(self) -> None:
         self.wanted: set[str] = set()
 
-    async def follow(self, wanted: Iterable[str]) -> None:
+    async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None:
         self.wanted = set(wanted)
 
 

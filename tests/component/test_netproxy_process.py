@@ -42,6 +42,22 @@ class Hello(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Hello).serve_forever()
 """
+FOLLOW = """
+import asyncio, subprocess
+from netproxy.routes import Routes
+def seen():
+    command = "ip -4 route show table local proto 87".split()
+    shown = subprocess.run(command, capture_output=True, text=True).stdout
+    return [line.split()[1] for line in shown.splitlines()]
+async def main():
+    routes = Routes()
+    await routes.follow(["10.96.0.0/16", "198.51.100.7"]); print(seen())
+    await routes.follow(["10.96.0.0/16"]); print(seen())
+    subprocess.run("ip route del local 10.96.0.0/16 dev lo proto 87".split(), check=True)
+    await routes.follow(["10.96.0.0/16"], again=True); print(seen())
+    await routes.follow([]); print(seen())
+asyncio.run(main())
+"""
 ASK = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())
@@ -215,3 +231,10 @@ async def test_orphaned_workers_end(space, proxy):
     async with asyncio.timeout(20):
         while proxies_in(space):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
+
+
+async def test_routes_follow_what_is_wanted_and_are_repaired(space):
+    code, said = await space.run(sys.executable, "-c", FOLLOW)
+    assert code == 0, said
+    one = "['10.96.0.0/16']"
+    assert said.splitlines() == ["['10.96.0.0/16', '198.51.100.7']", one, one, "[]"]

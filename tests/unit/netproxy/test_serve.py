@@ -14,7 +14,7 @@ from orchestrator.machinery.clock import SystemClock
 
 
 class NoRoutes:
-    async def follow(self, wanted: Iterable[str]) -> None:
+    async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None:
         pass
 
 
