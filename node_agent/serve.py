@@ -182,7 +182,7 @@ class Parts:
             registration=registration,
             network=network,
             workers=workers,
-            server=KubeletServer(workers, runtime, clock, node_name=config.node_name),
+            server=KubeletServer(workers, runtime, clock, files, node_name=config.node_name),
             certificate=ServingCertificate(
                 client,
                 clock,

@@ -5,6 +5,7 @@ Every caller shows a certificate of the cluster's CA; only the API server's own 
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -14,9 +15,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from node_agent.kubelet import streams
+from node_agent.kubelet import port_forward, streams
 from node_agent.kubelet.logs import BadLogOptions, LogRequest, log_request, pieces
 from node_agent.kubelet.summary import summary
+from node_agent.network import inside
 from node_agent.pods.labels import Seen
 from node_agent.pods.shell import PodShell
 from node_agent.pods.worker import PodWorkers
@@ -32,6 +34,7 @@ from node_agent.runtime.base import (
 from orchestrator.api import codec
 from orchestrator.api.objects import Object
 from orchestrator.machinery import metrics
+from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.log import get_logger
 
@@ -47,11 +50,22 @@ _MESSAGE_MAX = 4 << 20
 class KubeletServer:
     """The kubelet's API of this node."""
 
-    def __init__(self, workers: PodWorkers, runtime: ContainerRuntime, clock: Clock, *, node_name: str) -> None:
+    def __init__(
+        self,
+        workers: PodWorkers,
+        runtime: ContainerRuntime,
+        clock: Clock,
+        files: BlockingCalls,
+        *,
+        node_name: str,
+        socket_inside: Callable[[int], socket.socket] = inside.socket_inside,
+    ) -> None:
         self._workers = workers
         self._runtime = runtime
         self._clock = clock
+        self._files = files
         self._node_name = node_name
+        self._socket_inside = socket_inside
 
     def app(self, *, identified: Callable[[web.BaseRequest], bool] | None = None) -> web.Application:
         """The application; `identified` says whether a caller may ask (by default by its certificate)."""
@@ -79,6 +93,7 @@ class KubeletServer:
         for method in ("GET", "POST"):
             app.router.add_route(method, "/exec/{namespace}/{pod}/{container}", self._exec)
             app.router.add_route(method, "/attach/{namespace}/{pod}/{container}", self._attach)
+            app.router.add_route(method, "/portForward/{namespace}/{pod}", self._port_forward)
         return app
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -146,17 +161,36 @@ class KubeletServer:
         return await self._stream(request, begin)
 
     async def _stream(self, request: web.Request, begin: Callable[[], Any]) -> web.StreamResponse:
-        socket = web.WebSocketResponse(
+        client = web.WebSocketResponse(
             protocols=streams.PROTOCOLS, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_MAX, compress=False
         )
-        if not socket.can_prepare(request).ok:
+        if not client.can_prepare(request).ok:
             return web.Response(status=400, text="Upgrade request required")
         session = await begin()
         outputs = {channel for name, channel in _OUTPUTS if _flag(request.query, name)}
-        await socket.prepare(request)
-        await streams.carry(socket, session, outputs)
-        await socket.close()
-        return socket
+        await client.prepare(request)
+        await streams.carry(client, session, outputs)
+        await client.close()
+        return client
+
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        shell = self._shell(request)
+        pid = shell.sandbox_pid
+        if not pid:
+            raise RuntimeRefused(f'pod "{shell.pod.metadata.key}" is not running')
+        client = web.WebSocketResponse(
+            protocols=(port_forward.PROTOCOL,), heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_MAX, compress=False
+        )
+        if not client.can_prepare(request).ok:
+            return web.Response(status=400, text="Upgrade request required")
+        await client.prepare(request)
+
+        async def open_socket() -> socket.socket:
+            return await self._files.call(self._socket_inside, pid)
+
+        await port_forward.PortForward(client, open_socket, pod=shell.pod.metadata.key).run()
+        await client.close()
+        return client
 
     # --- whom it is about ---
 

@@ -92,6 +92,12 @@ class PodShell:
         return running or self.pod.status.pod_ip
 
     @property
+    def sandbox_pid(self) -> int:
+        """The process that holds the pod's network; 0 while nothing does."""
+        sandboxes, _ = self.seen()
+        return next((one.state.pid for one in sandboxes if one.state.phase is Phase.RUNNING), 0)
+
+    @property
     def status(self) -> Object:
         """The status as last computed."""
         return self._status

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +13,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from node_agent.kubelet.port_forward import PROTOCOL
 from node_agent.kubelet.server import KubeletServer, tls_context
+from node_agent.kubelet.spdy import Data, Framer, Ping, Reply, Reset
 from orchestrator.machinery.certificates import Authority, Subject, new_authority
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.kubeconfig import ClientConfig
@@ -31,7 +35,14 @@ async def an_agent(
     async with PodSide(tmp_path / "state") as side:
         side.pods.set(a_pod())
         await side.wait_phase("web", "Running")
-        kubelet = KubeletServer(side.workers, side.runtime, SystemClock(), node_name="n1")
+        kubelet = KubeletServer(
+            side.workers,
+            side.runtime,
+            SystemClock(),
+            side.context.files,
+            node_name="n1",
+            socket_inside=lambda pid: a_plain_socket(),
+        )
         runner = web.AppRunner(kubelet.app(), shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         context = tls_context(certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key", ca=ca.cert_pem)
@@ -42,6 +53,13 @@ async def an_agent(
                 yield side, session, url
         finally:
             await runner.cleanup()
+
+
+def a_plain_socket() -> socket.socket:
+    """What stands for a socket in the pod's network."""
+    made = socket.socket()
+    made.setblocking(False)
+    return made
 
 
 @asynccontextmanager
@@ -154,3 +172,44 @@ async def test_pods_stats_and_metrics(tmp_path):
             assert found["pods"][0]["containers"][0]["memory"]["workingSetBytes"] == 1
         async with session.get(f"{url}/metrics") as response:
             assert "wherry_node_pods" in await response.text()
+
+
+async def test_a_forwarded_port_carries_bytes_both_ways_and_says_what_fails(tmp_path):
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())  # answers only after the client's end of input
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    framer = Framer()
+    async with (
+        server,
+        an_agent(tmp_path) as (_, session, url),
+        session.ws_connect(f"{url}/portForward/default/web", protocols=(PROTOCOL,)) as client,
+    ):
+        heard: list[Any] = []
+
+        async def hear(count: int) -> None:
+            while len(heard) < count:
+                heard.extend(framer.feed((await client.receive()).data))
+
+        def streams(first: int, port: int, request: str) -> bytes:
+            common = {"port": str(port), "requestID": request}
+            error = framer.open(first, {"streamType": "error", **common})
+            return error + framer.open(first + 2, {"streamType": "data", **common})
+
+        whole = streams(1, port, "0") + framer.data(3, b"ahoy") + framer.data(3, b"", fin=True) + framer.ping(1)
+        await client.send_bytes(whole[:7])  # frames may be cut anywhere
+        await client.send_bytes(whole[7:])
+        await hear(6)
+        assert {type(frame) for frame in heard} == {Reply, Data, Ping}
+        assert b"".join(frame.data for frame in heard if isinstance(frame, Data) and frame.stream == 3) == b"AHOY"
+        assert Data(1, b"", fin=True) in heard
+        heard.clear()
+
+        await client.send_bytes(streams(5, 1, "1") + framer.open(9, {"streamType": "nonsense"}))
+        await hear(5)
+        assert Reset(9) in heard
+        (said,) = [frame for frame in heard if isinstance(frame, Data) and frame.stream == 5]
+        assert said.data.startswith(b"error forwarding port 1 to pod default/web: ")
