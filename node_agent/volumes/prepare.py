@@ -119,8 +119,14 @@ def check_sub_path(volume: str, source: str) -> None:
     real = os.path.realpath(source)
     if real != root and not real.startswith(root + "/"):
         raise ConfigProblem(f"subPath {os.path.relpath(source, volume)!r} leads out of its volume")
-    if not os.path.exists(real):
-        os.makedirs(real, mode=0o755, exist_ok=True)
+    # What is made within a volume may be used by whoever may use the volume.
+    mode = stat.S_IMODE(os.stat(root).st_mode)
+    made = Path(root)
+    for part in Path(os.path.relpath(real, root)).parts:
+        made /= part
+        if not made.exists():
+            made.mkdir()
+            os.chmod(made, mode)
 
 
 def write_if_changed(path: Path, text: str) -> None:

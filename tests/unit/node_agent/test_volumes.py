@@ -157,5 +157,6 @@ def test_a_link_may_not_lead_a_sub_path_out_of_its_volume(tmp_path):
     os.symlink("/etc", volume / "out")
     with pytest.raises(ConfigProblem, match="leads out"):
         prepare.check_sub_path(str(volume), str(volume / "out"))
+    os.chmod(volume, 0o2777)
     prepare.check_sub_path(str(volume), str(volume / "new" / "deep"))
-    assert (volume / "new" / "deep").is_dir()
+    assert os.stat(volume / "new" / "deep").st_mode & 0o7777 == 0o2777
