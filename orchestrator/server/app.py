@@ -46,8 +46,8 @@ logger = get_logger(__name__)
 _READING = frozenset(("get", "list", "watch", "head", "options"))
 #: Subresources that the node agents answer.
 _FORWARDED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-# What a request may take in all, body and commit included; streams and watches have limits of their own.
-_REQUEST_TIMEOUT_S = 60.0
+# Hearing of one's own writes takes milliseconds; a store that takes longer is in trouble.
+_FRESH_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 3.0
 
 _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]]] = {
@@ -186,13 +186,11 @@ class ApiServer:
             raise TooManyRequests("Too many requests, please try again later.", retry_after_s=1)
         in_flight.count += 1
         try:
-            if in_flight is self._reads:
-                return await self._dispatch(call)
-            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-                if not self.core.cache.is_fresh():
-                    # Admission reads the cache: it must see what the client has been told is there.
+            if in_flight is self._writes and not self.core.cache.is_fresh():
+                # Admission reads the cache: it must see what the client has been told is there.
+                async with asyncio.timeout(_FRESH_TIMEOUT_S):
                     await self.core.cache.wait_fresh()
-                return await self._dispatch(call)
+            return await self._dispatch(call)
         finally:
             in_flight.count -= 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -17,17 +18,22 @@ from orchestrator.server.protobuf import decoder as protobuf
 
 #: What Kubernetes' API server takes.
 BODY_BYTES_MAX = 3 << 20
+# Three megabytes over a bad line; whoever takes longer is holding a place that others need.
+_BODY_TIMEOUT_S = 60.0
 _SUMMARY_BYTES = 30
 _JSON_TYPES = ("", "application/json", "*/*")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
 async def read_bytes(http: web.BaseRequest) -> bytes:
-    """The whole body. Raises `RequestEntityTooLarge`."""
+    """The whole body. Raises `RequestEntityTooLarge`, or `TimeoutError` when it does not come."""
     if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
         http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        return await http.read()
+        if http.content.is_eof():
+            return await http.read()  # all of it came with the head: nothing to wait for
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            return await http.read()
     except web.HTTPRequestEntityTooLarge as exc:
         raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_BYTES_MAX}") from exc
 
