@@ -18,7 +18,7 @@ _MARK_EVERY_ROWS = 10_000
 _CHUNK_ROWS = 500
 # Quiet for this long counts as idle: longer than the gaps within a burst, shorter than anybody notices.
 _IDLE_S = 0.2
-# Past this much, a checkpoint does not wait for quiet: that bounds the log, and the pause, to some tens of milliseconds.
+# Past this much, a checkpoint does not wait for quiet: it bounds the log, and the pause to some tens of milliseconds.
 _LOG_BYTES_MAX = 16 << 20
 
 
