@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
-from node_agent.kubelet.spdy import BadFrame, Data, Framer, Open, Ping, Reset
+from node_agent.kubelet.spdy import BadFrame, Data, Frame, Framer, Open, Ping, Reset
+from orchestrator.machinery.log import get_logger
+
+logger = get_logger(__name__)
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _READ_SIZE = 32 * 1024
@@ -32,39 +35,41 @@ class PortForward:
         self._framer = Framer()
         self._inputs: dict[int, asyncio.Queue[bytes]] = {}
         self._errors: dict[str, int] = {}
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Carry bytes both ways until the client leaves or speaks nonsense."""
-        connections: set[asyncio.Task[None]] = set()
-        try:
-            async for message in self._client:
-                if message.type is not WSMsgType.BINARY:
-                    continue
-                for frame in self._framer.feed(message.data):
-                    match frame:
-                        case Open(stream, headers, _):
-                            await self._opened(stream, dict(headers), connections)
-                        case Data(stream, data, fin) if stream in self._inputs:
-                            queue = self._inputs[stream]
-                            if data:
-                                await queue.put(data)
-                            if fin:
-                                await queue.put(b"")
-                        case Reset(stream) if stream in self._inputs:
-                            await self._inputs[stream].put(b"")
-                        case Ping(number):
-                            await self._client.send_bytes(self._framer.ping(number))
-        except (BadFrame, ConnectionError):
-            return
-        finally:
-            for task in connections:
+        async with asyncio.TaskGroup() as connections:
+            try:
+                async for message in self._client:
+                    if message.type is WSMsgType.BINARY:
+                        for frame in self._framer.feed(message.data):
+                            await self._heard(frame, connections)
+            except (BadFrame, ConnectionError) as lost:
+                logger.info("port-forward.lost", pod=self._pod, why=str(lost)[:256])
+            for task in self._connections:
                 task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
 
-    async def _opened(self, stream: int, headers: dict[str, str], connections: set[asyncio.Task[None]]) -> None:
+    async def _heard(self, frame: Frame, connections: asyncio.TaskGroup) -> None:
+        match frame:
+            case Open(stream, headers, _):
+                await self._opened(stream, headers, connections)
+            case Data(stream, data, fin) if stream in self._inputs:
+                queue = self._inputs[stream]
+                if data:
+                    await queue.put(data)
+                if fin:
+                    await queue.put(b"")
+            case Reset(stream) if stream in self._inputs:
+                await self._inputs[stream].put(b"")
+            case Ping(number):
+                await self._client.send_bytes(self._framer.ping(number))
+
+    async def _opened(self, stream: int, headers: Mapping[str, str], connections: asyncio.TaskGroup) -> None:
         port, request = headers.get("port", ""), headers.get("requestid", "")
         kind = headers.get("streamtype", "")
-        if kind not in ("error", "data") or not port.isdigit() or len(connections) >= _CONNECTIONS_MAX:
+        busy = max(len(self._connections), len(self._errors)) >= _CONNECTIONS_MAX
+        if kind not in ("error", "data") or not port.isdigit() or busy:
             await self._client.send_bytes(self._framer.reset(stream))
             return
         await self._client.send_bytes(self._framer.reply(stream))
@@ -73,9 +78,10 @@ class PortForward:
             return
         queue: asyncio.Queue[bytes] = asyncio.Queue(_PIECES_MAX)
         self._inputs[stream] = queue
-        task = asyncio.ensure_future(self._connect(stream, int(port), self._errors.pop(request, 0), queue))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
+        connecting = self._connect(stream, int(port), self._errors.pop(request, 0), queue)
+        task = connections.create_task(connecting, name=f"port-forward-{self._pod}-{port}")
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
     async def _connect(self, stream: int, port: int, errors: int, queue: asyncio.Queue[bytes]) -> None:
         loop = asyncio.get_running_loop()
@@ -85,8 +91,8 @@ class PortForward:
                 async with asyncio.timeout(_DIAL_TIMEOUT_S):
                     await loop.sock_connect(sock, ("127.0.0.1", port))
                 await self._carry(stream, sock, queue)
-        except (OSError, TimeoutError) as lost:
-            why = f"error forwarding port {port} to pod {self._pod}: {lost}".encode()
+        except* (OSError, TimeoutError) as lost:
+            why = f"error forwarding port {port} to pod {self._pod}: {lost.exceptions[0]}".encode()
         finally:
             self._inputs.pop(stream, None)
         with suppress(ConnectionError):
@@ -103,10 +109,11 @@ class PortForward:
                 await loop.sock_sendall(sock, data)
             sock.shutdown(socket.SHUT_WR)
 
-        sending = asyncio.ensure_future(inward())
-        try:
+        async def outward() -> None:
             while data := await loop.sock_recv(sock, _READ_SIZE):
                 await self._client.send_bytes(self._framer.data(stream, data))
-        finally:
+
+        async with asyncio.TaskGroup() as ways:
+            sending = ways.create_task(inward(), name="port-forward-in")
+            await outward()
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)

@@ -5,7 +5,6 @@ Each message begins with its channel: 0 stdin, 1 stdout, 2 stderr, 3 error, 4 re
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Set
 from contextlib import suppress
 
@@ -13,6 +12,7 @@ import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
 from node_agent.kubelet.status_messages import of_exit_code, of_failure
+from node_agent.racing import first_of
 from node_agent.runtime.base import Channel, NoSuchContainer, RuntimeRefused, RuntimeUnreachable, Session
 from orchestrator.api import codec
 from orchestrator.api.objects import Object
@@ -32,10 +32,11 @@ async def carry(socket: web.WebSocketResponse, session: Session, outputs: Set[Ch
 
     `outputs` are the streams that the client asked for; the others are read and dropped. Closes the session.
     """
+    status: Object | None = None
     try:
         status = await _until_end(socket, session, outputs)
-    except (NoSuchContainer, RuntimeRefused, RuntimeUnreachable) as lost:
-        status = of_failure(str(lost))
+    except* (NoSuchContainer, RuntimeRefused, RuntimeUnreachable) as lost:
+        status = of_failure(str(lost.exceptions[0]))
     finally:
         await session.close()
     if status is not None:
@@ -45,19 +46,14 @@ async def carry(socket: web.WebSocketResponse, session: Session, outputs: Set[Ch
 
 async def _until_end(socket: web.WebSocketResponse, session: Session, outputs: Set[Channel]) -> Object | None:
     """The status to end with, or None if the client has left."""
-    reading = asyncio.ensure_future(_receive(socket, session))
-    writing = asyncio.ensure_future(_send(socket, session, outputs))
-    try:
-        await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
-        if not writing.done():
-            return None
-        if not writing.result():
-            return None
-        return of_exit_code(await session.wait_exit_code())
-    finally:
-        for task in (reading, writing):
-            task.cancel()
-        await asyncio.gather(reading, writing, return_exceptions=True)
+    told_all = False
+
+    async def send() -> None:
+        nonlocal told_all
+        told_all = await _send(socket, session, outputs)
+
+    await first_of(("client-to-process", _receive(socket, session)), ("process-to-client", send()))
+    return of_exit_code(await session.wait_exit_code()) if told_all else None
 
 
 async def _send(socket: web.WebSocketResponse, session: Session, outputs: Set[Channel]) -> bool:

@@ -258,9 +258,25 @@ class PodShell:
                 continue
             target = Target(container=container, container_id=container_id, address=self.pod_ip)
             told = self._operations.told(container.name)
-            probing = Probing(self._context.asker, target, changed=self.wake, told=told)
+            started, ready = self._last_said_of(container_id)
+            probing = Probing(
+                self._context.asker, target, changed=self.wake, told=told, was_started=started, was_ready=ready
+            )
             task = self.spawn(probing.run(), name=f"probe-{container.name}")
             self._probing[container_id] = (probing, task)
+
+    def _last_said_of(self, container_id: str) -> tuple[bool, bool]:
+        """Whether a container was started and ready by our last status, or by the API's from before we ran."""
+        api = self.pod.status
+        for one in (
+            *self._status.get("containerStatuses", ()),
+            *self._status.get("initContainerStatuses", ()),
+            *api.container_statuses,
+            *api.init_container_statuses,
+        ):
+            if one.get("containerID") == f"docker://{container_id}" and "running" in one.get("state", {}):
+                return bool(one.get("started")), bool(one.get("ready"))
+        return False, False
 
     # --- telling ---
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from node_agent.probes.ask import Asker, Target
-from node_agent.runtime.base import ContainerRuntime, NoSuchContainer
+from node_agent.racing import first_of
+from node_agent.runtime.base import ContainerRuntime, NoSuchContainer, Phase
 from node_agent.runtime.watching import ContainerWatch
 from orchestrator.api.views.pods import Container
 from orchestrator.machinery.clock import Clock
@@ -68,16 +69,13 @@ class Stopping:
         if hook is None:
             return
         target = Target(container=container, container_id=self._id, address=address)
-        hooking = asyncio.ensure_future(asker.hook(hook, target, self._left()))
-        shortened = asyncio.ensure_future(self._shortened.wait())
-        try:
-            await asyncio.wait((hooking, shortened), return_when=asyncio.FIRST_COMPLETED, timeout=self._left())
-            if hooking.done() and not (answer := hooking.result()).well:
+
+        async def run() -> None:
+            answer = await asker.hook(hook, target, self._left())
+            if not answer.well:
                 told("Warning", "FailedPreStopHook", f"PreStopHook failed: {answer.text}"[:1024])
-        finally:
-            for waiting in (hooking, shortened):
-                waiting.cancel()
-            await asyncio.gather(hooking, shortened, return_exceptions=True)
+
+        await first_of(("pre-stop", run()), ("shortened", self._shortened.wait()))
         if not self._shortened.is_set():
             self._deadline = max(self._deadline, self._clock.monotonic() + _AFTER_HOOK_S)
 
@@ -85,19 +83,13 @@ class Stopping:
         """Wait for its end until the deadline, which may come nearer meanwhile."""
         while (left := self._left()) > 0:
             self._shortened.clear()
-            ending = asyncio.ensure_future(self._watch.wait_ended(self._id, left))
-            shortened = asyncio.ensure_future(self._shortened.wait())
-            try:
-                await asyncio.wait((ending, shortened), return_when=asyncio.FIRST_COMPLETED)
-                if ending.done() and ending.result():
-                    return True
-            finally:
-                for waiting in (ending, shortened):
-                    waiting.cancel()
-                await asyncio.gather(ending, shortened, return_exceptions=True)
+            await first_of(("ending", self._watch.wait_ended(self._id, left)), ("shortened", self._shortened.wait()))
+            state = self._watch.get(self._id)
+            if state is None or state.phase is not Phase.RUNNING:
+                return True
         # An event may have been lost: look before killing.
         state = await self._watch.look(self._id)
-        return state is None or state.finished_at > 0
+        return state is None or state.phase is not Phase.RUNNING
 
     def _left(self) -> float:
         return self._deadline - self._clock.monotonic()

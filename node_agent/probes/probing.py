@@ -8,6 +8,7 @@ from collections.abc import Callable
 from node_agent.pods.observed import Health
 from node_agent.probes.ask import Answer, Asker, Target
 from node_agent.probes.verdict import Verdict, after, health
+from node_agent.runtime.base import RuntimeUnreachable
 from orchestrator.api.views.pods import Probe
 
 # type, reason, message
@@ -15,14 +16,31 @@ Told = Callable[[str, str, str], None]
 
 
 class Probing:
-    """Asks one container until cancelled. `changed` is called whenever its health changes."""
+    """Asks one container until cancelled. `changed` is called whenever its health changes.
 
-    def __init__(self, asker: Asker, target: Target, *, changed: Callable[[], None], told: Told) -> None:
+    `was_started` and `was_ready` are what was last said of this very container: it stays so until it is asked, or every
+    start of the agent would take all pods out of their services for a moment.
+    """
+
+    def __init__(
+        self,
+        asker: Asker,
+        target: Target,
+        *,
+        changed: Callable[[], None],
+        told: Told,
+        was_started: bool = False,
+        was_ready: bool = False,
+    ) -> None:
         self._asker = asker
         self._target = target
         self._changed = changed
         self._told = told
-        self._verdicts = {"Startup": Verdict(), "Readiness": Verdict(), "Liveness": Verdict()}
+        self._verdicts = {
+            "Startup": Verdict(True if was_started else None),
+            "Readiness": Verdict(True if was_ready else None),
+            "Liveness": Verdict(),
+        }
         self._started = asyncio.Event()
         self.health = self._judge()
         if self.health.started:
@@ -50,11 +68,18 @@ class Probing:
                     group.create_task(self._ask_on(kind, probe), name=f"probe-{container.name}-{kind}")
 
     async def _ask_on(self, kind: str, probe: Probe) -> None:
+        if kind == "Startup" and self._started.is_set():
+            return
         await asyncio.sleep(probe.initial_delay_seconds)
         if kind != "Startup":
             await self._started.wait()
         while True:
-            answer = await self._asker.ask(probe, self._target)
+            try:
+                answer = await self._asker.ask(probe, self._target)
+            except RuntimeUnreachable:
+                # Nobody was asked, so nothing was answered.
+                await asyncio.sleep(float(max(probe.period_seconds, 1)))
+                continue
             self._heard(kind, probe, answer)
             if kind == "Startup" and self.health.started:
                 self._started.set()

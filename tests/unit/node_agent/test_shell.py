@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from node_agent.pods import labels
@@ -235,3 +237,36 @@ async def test_what_others_say_of_readiness_is_put_right_unless_it_is_old(tmp_pa
         assert (len(side.api.statuses) > told) is told_again
         ready = next(one for one in side.api.status("web")["conditions"] if one["type"] == "Ready")
         assert ready["status"] == "True"
+
+
+async def test_a_probed_pod_stays_ready_through_starts_of_the_agent_and_stops_of_the_runtime(tmp_path):
+    container = a_container(readinessProbe={"exec": {"command": ["check"]}, "periodSeconds": 5})
+    async with PodSide(tmp_path) as first:
+        first.pods.set(a_pod(containers=[container]))
+        await first.wait(lambda: is_ready(first))
+        status = {key: value for key, value in first.api.status("web").items() if value is not None}
+        first.runtime.is_down = True
+        await first.wait(lambda: first.context.clock.now() > 60)
+        first.runtime.is_down = False
+        await first.wait(lambda: first.context.watch.why_down is None)
+        began = first.context.clock.now()
+        await first.wait(lambda: first.context.clock.now() > began + 20)
+        ups_and_downs = [readiness(one) for _, one in first.api.statuses]
+        assert ups_and_downs == sorted(ups_and_downs)  # once ready, it was never said to be otherwise
+
+    async with PodSide(tmp_path, runtime=first.runtime) as second:
+        second.runtime.exec_codes[("check",)] = (
+            1  # the first answer will be bad, which is not enough to change anything
+        )
+        second.pods.set(a_pod(containers=[container], status=status))
+        await second.wait(lambda: bool(second.api.statuses))
+        assert is_ready(second)
+        await second.wait(lambda: not is_ready(second))  # three bad answers are
+
+
+def readiness(status: dict[str, Any]) -> str:
+    return next((one["status"] for one in status.get("conditions", ()) if one["type"] == "Ready"), "False")
+
+
+def is_ready(side: PodSide) -> bool:
+    return readiness(side.api.status("web") or {}) == "True"
