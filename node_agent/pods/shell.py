@@ -138,8 +138,8 @@ class PodShell:
 
     async def _look(self) -> Decision:
         await self._learn()
+        self._keep_probing()
         seen = self._observe()
-        self._keep_probing(seen)
         self._report(seen)
         uid = self.pod.metadata.uid
         reported = self.is_gone or self._context.reporter.is_acknowledged(uid, self._status)
@@ -248,8 +248,11 @@ class PodShell:
         """A postStart hook failed: the container must not go on."""
         self._stop(container_id, name, self.pod.grace_s, why)
 
-    def _keep_probing(self, seen: Observed) -> None:
-        running = {one.state.id: one for one in seen.running}
+    def _keep_probing(self) -> None:
+        """Have every running container probed. Before observing: a new probe knows what was last said."""
+        _, containers = self.seen()
+        everything = (one for found in containers.values() for one in found)
+        running = {one.state.id: one for one in everything if one.state.phase is Phase.RUNNING}
         for container_id in [one for one in self._probing if one not in running]:
             self._probing.pop(container_id)[1].cancel()
         for container_id, one in running.items():

@@ -260,7 +260,7 @@ async def test_a_probed_pod_stays_ready_through_starts_of_the_agent_and_stops_of
         )
         second.pods.set(a_pod(containers=[container], status=status))
         await second.wait(lambda: bool(second.api.statuses))
-        assert is_ready(second)
+        assert readiness(second.api.statuses[0][1]) == "True"
         await second.wait(lambda: not is_ready(second))  # three bad answers are
 
 
