@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.api import codec
@@ -100,6 +100,7 @@ def test_a_full_range_says_so() -> None:
     assert "range is full" in words(problems)[0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["create", "delete"]), max_size=40))
 def test_no_address_is_held_twice(operations: list[str]) -> None:
     addresses = some_addresses("10.96.0.0/27", (30000, 30010))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.api.codec import Malformed
@@ -100,6 +100,7 @@ def test_what_is_no_such_body_is_malformed(data: bytes) -> None:
         read(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_it_fail_in_another_way(noise: bytes) -> None:
     for kind, version in (("Pod", "v1"), ("Deployment", "apps/v1"), ("Service", "v1")):

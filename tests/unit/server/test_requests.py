@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.server.requests import parse
@@ -61,6 +61,7 @@ def test_the_row_is_found_where_there_is_one() -> None:
     assert unknown.resource == "things"
 
 
+@settings(deadline=None)
 @given(method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "TRACE"]), target=st.text(max_size=60))
 def test_any_target_is_read_without_failing(method: str, target: str) -> None:
     parse(method, "/" + target)
