@@ -80,7 +80,8 @@ async def tear_down(state_dir: Path, *, purge: bool, clock: Clock, say: Say) -> 
     if lab.single:
         left += await asyncio.to_thread(_restore_machine, known)
     left += await _remove_cgroups(lab, clock)
-    _remove_stale_sockets(SHIM_SOCKETS)
+    remove_stale_sockets(SHIM_SOCKETS)
+    _remove_empty(*PLUGIN_DIRECTORIES)
     shutil.rmtree(state_dir / "run", ignore_errors=True)
     if purge and state_dir.exists():
         say(f"removing {state_dir}")
@@ -217,7 +218,7 @@ async def _remove_cgroups(lab: LabLayout, clock: Clock) -> list[str]:
     return [f"cgroup {cgroup} is still there" for cgroup in observed.cgroups_of(lab.prefix)]
 
 
-def _remove_stale_sockets(directory: Path) -> None:
+def remove_stale_sockets(directory: Path) -> None:
     """A killed shim leaves its socket behind, in a directory that all containerds of a machine share.
 
     Such directories are removed as well if nothing of anybody else is in them.
@@ -230,9 +231,13 @@ def _remove_stale_sockets(directory: Path) -> None:
                 path.unlink(missing_ok=True)
             except OSError:
                 continue
-    for empty in (directory, directory.parent, *PLUGIN_DIRECTORIES):
+    _remove_empty(directory, directory.parent)
+
+
+def _remove_empty(*directories: Path) -> None:
+    for directory in directories:
         with contextlib.suppress(OSError):
-            empty.rmdir()
+            directory.rmdir()
 
 
 def _sockets(directory: Path) -> Iterable[Path]:

@@ -139,6 +139,28 @@ class TestExec:
         assert "nosuch" in cluster.refusal("exec", "-n", home, "chatty", "--", "nosuch")
 
 
+@pytest.mark.usefixtures("new_kubectl")
+def test_files_are_copied_both_ways(cluster, home, tmp_path):
+    sent, back = tmp_path / "sent", tmp_path / "back"
+    sent.write_bytes(bytes(range(256)) * 4096)
+    cluster.kubectl("cp", "-n", home, str(sent), "chatty:/tmp/copied")
+    cluster.kubectl("cp", "-n", home, "chatty:/tmp/copied", str(back))
+    assert back.read_bytes() == sent.read_bytes()
+
+
+@pytest.mark.usefixtures("new_kubectl")
+@pytest.mark.parametrize("target", ["service/site", "deployment/site"])
+def test_a_port_is_forwarded(cluster, home, target):
+    command = ["kubectl", "port-forward", "-n", home, target, ":80", "--address", "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=cluster.environment) as forwarding:
+        try:
+            port = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline()).group(1)
+            for _ in range(3):
+                assert cluster.welcomed(f"127.0.0.1:{port}")
+        finally:
+            forwarding.terminate()
+
+
 def test_applying_creates_changes_and_leaves(cluster, namespace):
     wanted = a_deployment("applied", replicas=1)
 
