@@ -73,7 +73,7 @@ def composed(
     started: asyncio.Event,
 ) -> ApiServer:
     """The server with all its parts; it is ready once `started` is set."""
-    dice = random.SystemRandom()
+    dice = random.Random()  # names and suffixes: nothing that must not be guessed
     signing_key = SigningKey(keys.token_key.read_bytes())
     issuer = TokenIssuer(signing_key, cache, clock, server_url=config.server_url)
     links: list[Authenticator] = [CertificateAuthenticator()]
