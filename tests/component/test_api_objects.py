@@ -226,6 +226,14 @@ async def test_a_deletion_can_name_the_one_it_means(client: Client) -> None:
     await client.delete(CONFIGMAPS, "c", "default")
 
 
+async def test_a_namespace_takes_no_finalizer_that_nobody_knows(client: Client) -> None:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "doomed"}}
+    await client.create(NAMESPACES, body, into=bytes)
+    body["spec"] = {"finalizers": ["not a name"]}
+    with pytest.raises(Invalid, match=r"spec\.finalizers"):
+        await client.update(NAMESPACES, "doomed", body, into=bytes, subresource="finalize")
+
+
 async def test_propagation_policies_become_finalizers(client: Client) -> None:
     for policy, finalizer in (("Orphan", "orphan"), ("Foreground", "foregroundDeletion")):
         await client.create(CONFIGMAPS, a_configmap(policy.lower()), "default", into=bytes)

@@ -9,6 +9,7 @@ from orchestrator.api.kinds import Kind, ScalePaths
 from orchestrator.api.objects import Object
 from orchestrator.api.schema.definitions import schema_of_kind
 from orchestrator.api.selectors import selector_of
+from orchestrator.api.strategies.namespaces import validate_finalize
 from orchestrator.api.strategies.pods import validate_binding
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
@@ -81,6 +82,8 @@ def _prepare_finalize(call: Call, kind: Kind, obj: Object, old: Object) -> None:
     obj.clear()
     obj.update({**old, "metadata": meta, "spec": spec})
     metadata.fill_changed(obj, old, has_generation=False)
+    if problems := validate_finalize(obj, old):
+        raise refusals.invalid(kind.resource, call.request.name, problems)
 
 
 async def _bind(call: Call, kind: Kind) -> Answer:
