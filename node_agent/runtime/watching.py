@@ -58,9 +58,9 @@ class ContainerWatch:
 
     async def wait_ended(self, container_id: str, timeout_s: float) -> bool:
         """Wait until the container no longer runs; False if it still does after the timeout."""
-        ended = self._exits.setdefault(container_id, asyncio.Event())
         if not self._runs(container_id):
             return True
+        ended = self._exits.setdefault(container_id, asyncio.Event())
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await ended.wait()
