@@ -24,8 +24,8 @@ def shown(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
 async def main():
-    for command in ("ip link set lo up", "ip link add d0 type dummy", "ip addr add 10.0.0.1/24 dev d0",
-                    "ip link set d0 up", "iptables -N DOCKER-USER"):
+    for command in ("ip link set lo up", "ip link add d0 type veth peer name d1", "ip link set d1 up",
+                    "ip addr add 10.0.0.1/24 dev d0", "ip link set d0 up", "iptables -N DOCKER-USER"):
         subprocess.run(command.split(), check=True)
     await DirectRoutes().follow({"10.244.1.0/24": "10.0.0.2", "10.244.2.0/24": "10.0.0.3"})
     # Another agent takes over what the first one left.
