@@ -170,7 +170,9 @@ class Parts:
         watch.when_up_or_down(registration.changed)
 
         def node_changed(old: Node | None, new: Node | None) -> None:
-            if old is not None and new is None and old.metadata.name == config.node_name:
+            if new is not None and new.metadata.name == config.node_name:
+                registration.seen(new)
+            elif new is None and old is not None and old.metadata.name == config.node_name:
                 registration.gone()
 
         nodes.subscribe(node_changed)

@@ -93,6 +93,16 @@ class Registration:
         self._told = {}
         self._changed.set()
 
+    def seen(self, node: Node) -> None:
+        """The API's Node: where somebody else has spoken for us while we were silent, say it again at once."""
+        if not self._told:
+            return
+        shown = {condition.type: (condition.status, condition.reason) for condition in node.status.conditions}
+        ours = {one["type"]: (one["status"], one["reason"]) for one in self._told["conditions"]}
+        if any(shown.get(kind) != said for kind, said in ours.items()):
+            self._told_at = float("-inf")
+            self._changed.set()
+
     async def run_status(self) -> None:
         """Register, and keep the status up to date, for ever."""
         while True:

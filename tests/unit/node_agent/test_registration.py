@@ -124,6 +124,29 @@ async def test_a_node_registers_tells_of_changes_and_comes_back_when_deleted():
 
 
 @pytest.mark.looptime
+async def test_what_others_said_of_the_node_while_it_was_silent_is_put_right_at_once():
+    api = Api()
+    registration, files = await a_registration(api, {})
+    running = asyncio.ensure_future(registration.run_status())
+    await asyncio.sleep(5)
+    stored = api.objects[("Node", "n1")]
+    told = len(api.writes)
+    registration.seen(msgspec.convert(stored, Node))
+    await asyncio.sleep(1)
+    assert len(api.writes) == told
+
+    for condition in stored["status"]["conditions"]:
+        condition.update(status="Unknown", reason="NodeStatusUnknown")
+    registration.seen(msgspec.convert(stored, Node))
+    await asyncio.sleep(1)
+    assert ready(api) == "True"
+    assert len(api.writes) == told + 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    files.close()
+
+
+@pytest.mark.looptime
 async def test_the_lease_is_renewed_in_its_rhythm_and_made_again_when_it_is_gone():
     api = Api()
     registration, files = await a_registration(api, {})
