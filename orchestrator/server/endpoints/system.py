@@ -7,7 +7,7 @@ import sys
 
 from orchestrator import __version__
 from orchestrator.machinery import metrics as shared_metrics
-from orchestrator.server import discovery, metrics, openapi, refusals
+from orchestrator.server import discovery, metrics, openapi, openapi_v2, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.core import Call, Core
 
@@ -50,6 +50,8 @@ async def answer(call: Call) -> Answer:
             )
         case "/openapi/v3":
             return Answer(openapi.index())
+        case "/openapi/v2":
+            return Answer(openapi_v2.document(), content_type=openapi_v2.MEDIA_TYPE)
     if path.startswith("/openapi/v3/"):
         return _document(call, path.removeprefix("/openapi/v3/"))
     if (document := call.core.documents.get(path)) is not None:
