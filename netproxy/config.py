@@ -17,7 +17,7 @@ WORKERS_MAX = 64
 class Config:
     """Everything a user may set about the proxy. The docstring below each field is also its `--help` text."""
 
-    kubeconfig: str = "/etc/wherry/netproxy.kubeconfig"
+    kubeconfig: str = "/etc/wherry/node.kubeconfig"
     """File that says how to reach the API server, and as whom."""
 
     node_name: str = ""
