@@ -77,6 +77,8 @@ def may(user: User, verb: str, resource: str = "", **more: str) -> bool:
         ),
         pytest.param(PROXY, "watch", "endpointslices", {"group": "discovery.k8s.io"}, id="proxy-watches-slices"),
         pytest.param(PROXY, "list", "services", {}, id="proxy-lists-services"),
+        pytest.param(NODE, "watch", "endpointslices", {"group": "discovery.k8s.io"}, id="a-nodes-proxy-watches-slices"),
+        pytest.param(NODE, "list", "services", {}, id="a-nodes-proxy-lists-services"),
         pytest.param(
             JOINING,
             "create",
