@@ -214,14 +214,14 @@ class Cluster:
     def container_labels(self, node: str) -> list[Mapping[str, str]]:
         return list(self.engine(node).containers().values())
 
-    def containers(self) -> dict[str, str]:
+    def containers(self) -> dict[str, tuple[int, int]]:
         """Every running container of every node, with its main process: one that is restarted gets another."""
         found = {}
         for node in self.lab.nodes:
             for cgroup in observed.cgroups_of(node.cgroup):
                 pids = observed.pids_in([cgroup])
                 if pids:
-                    found[f"{node.name}/{cgroup.name}"] = str(min(pids))
+                    found[f"{node.name}/{cgroup.name}"] = min(began(pid) for pid in pids)
         return found
 
     def ready_nodes(self) -> set[str]:
@@ -238,6 +238,15 @@ class Cluster:
             *("wait", "--for=condition=Ready", f"pod/{pod}", "-n", namespace, f"--timeout={timeout_s}s"),
             timeout_s=timeout_s + 10,
         )
+
+
+def began(pid: int) -> tuple[int, int]:
+    """When a process began, in clock ticks since boot, and its id. Ids alone start over; a main process is the oldest."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return (sys.maxsize, pid)  # a child that has ended since: not the oldest
+    return int(stat.rpartition(")")[2].split()[19]), pid
 
 
 def wherry(*arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
