@@ -241,7 +241,7 @@ class Cluster:
 
 
 def began(pid: int) -> tuple[int, int]:
-    """When a process began, in clock ticks since boot, and its id. Ids alone start over; a main process is the oldest."""
+    """When a process began, in clock ticks since boot, and its id. Ids start over; the oldest is the main one."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
