@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.lab import ROOT, Cluster, wait_for
+from tests.support.lab import ROOT, Cluster, a_client_pod, wait_for
 
 # Job by job, what an operator would ask for: each has to have a value.
 ASKED = [
@@ -122,6 +122,16 @@ def test_every_daemon_that_this_machine_reaches_is_scraped(cluster: Cluster, pro
     wait_for(f"targets {expected}", lambda: expected.items() <= prometheus.up().items(), 60)
 
 
+@pytest.fixture(scope="module")
+def a_pod_was_started(cluster: Cluster) -> Iterator[None]:
+    """Counters begin at nothing in every process: whatever ran before, something has happened since."""
+    cluster.apply(a_client_pod("measured"))
+    cluster.wait_pod_ready("measured")
+    yield
+    cluster.kubectl("delete", "pod", "measured", "--wait=false")
+
+
+@pytest.mark.usefixtures("a_pod_was_started")
 @pytest.mark.parametrize("expression", ASKED)
 def test_what_operators_ask_for_is_there(prometheus: Prometheus, expression: str) -> None:
     wait_for(f"a value of {expression}", lambda: prometheus.value(expression) > 0, 60)
