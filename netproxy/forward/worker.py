@@ -20,6 +20,7 @@ from netproxy.forward.connect import Connector
 from netproxy.forward.listeners import Listeners
 from netproxy.forward.tally import Totals
 from netproxy.forward.tcp import Relay
+from netproxy.forward.ticker import Ticker
 from netproxy.forward.udp import Forwarder
 from netproxy.rules import Frontend
 from orchestrator.machinery.clock import Clock, SystemClock
@@ -51,8 +52,14 @@ class Worker:
         self._orphaned_at: float | None = None
         self._retry_at = 0.0
         self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {control.fileno(): self._hear}
-        self._epoll.register(control.fileno(), select.EPOLLIN)
+        self._ticker = Ticker()
+        self._tick_is_due = False
+        self._handlers: dict[int, Callable[[int], None]] = {
+            control.fileno(): self._hear,
+            self._ticker.fd: self._ticked,
+        }
+        for fd in self._handlers:
+            self._epoll.register(fd, select.EPOLLIN)
         self._relay = Relay(self._epoll)
         connections_max = max(64, (descriptors - min(DESCRIPTORS_RESERVED, descriptors // 2)) // 2)
         self._connector = Connector(self._epoll, self._relay, now=clock.monotonic, connections_max=connections_max)
@@ -68,26 +75,31 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the control side has gone and the last connection after it."""
-        poll, handle, other, now = self._epoll.poll, self._relay.handle, self._other, self._clock.monotonic
-        next_tick = now() + TICK_S
+        poll, handle, other, relay = self._epoll.poll, self._relay.handle, self._other, self._relay
         resting = False  # nothing has happened since the last report: no tick is due
+        self._ticker.start(TICK_S)
         while True:
-            timeout_s = 0.0 if self._relay.busy else (-1 if resting else max(0.0, next_tick - now()))
-            events = poll(timeout_s)
-            handle(events, other)
-            moment = now()
-            if resting:
-                resting = False
-                next_tick = moment + TICK_S
-            elif moment >= next_tick:
-                next_tick = moment + TICK_S
+            handle(poll(0.0) if relay.busy else poll(), other)
+            if self._tick_is_due:
+                self._tick_is_due = False
+                moment = self._clock.monotonic()
                 resting = self._tick(moment)
                 if self._has_finished(moment):
                     break
+                if resting:
+                    self._ticker.stop()
+            elif resting:
+                resting = False
+                self._ticker.start(TICK_S)
         self._connector.close()
         self._relay.close()
         self._udp.close()
+        self._ticker.close()
         self._epoll.close()
+
+    def _ticked(self, event: int) -> None:
+        self._ticker.clear()
+        self._tick_is_due = True
 
     def _other(self, fd: int, event: int) -> None:
         attempt = self._connector.attempts.get(fd)

@@ -120,6 +120,8 @@ def wait_refused(frontend: Frontend) -> None:
             dial(frontend).close()
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:
+            continue  # it was waiting to be accepted when the listener was closed
     raise TimeoutError("somebody still listens")
 
 
