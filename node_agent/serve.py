@@ -17,7 +17,7 @@ from node_agent.kubelet.server import KubeletServer, tls_context
 from node_agent.network import firewall
 from node_agent.network.commands import NetworkRefused
 from node_agent.network.pod_network import NETWORK, PodNetwork
-from node_agent.network.routes import DirectRoutes
+from node_agent.network.routes import PodRoutes
 from node_agent.node.describe import Health
 from node_agent.node.machine import oom_score_min
 from node_agent.node.registration import Identity, Registration
@@ -147,7 +147,12 @@ class Parts:
             registration.changed()
 
         network = PodNetwork(
-            runtime, nodes, node_name=config.node_name, cluster_cidr=config.cluster_cidr, ready=network_ready
+            runtime,
+            nodes,
+            node_name=config.node_name,
+            node_address=config.node_ip,
+            cluster_cidr=config.cluster_cidr,
+            ready=network_ready,
         )
         registration = Registration(
             client,
@@ -270,7 +275,7 @@ async def clean_up(config: Config) -> None:
     try:
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("containers", lambda: _remove_containers(runtime)),
-            ("routes", DirectRoutes().remove_all),
+            ("routes", PodRoutes(config.node_ip).remove_all),
             ("firewall", lambda: firewall.tear_down(config.cluster_cidr)),
             ("network", lambda: runtime.remove_network(NETWORK)),
         ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from node_agent.network import firewall
 from node_agent.network.commands import NetworkRefused
-from node_agent.network.routes import DirectRoutes, Overlay, wanted_routes
+from node_agent.network.routes import PodRoutes, wanted_routes
 from node_agent.runtime.base import ContainerRuntime, RuntimeRefused, RuntimeUnreachable
 from orchestrator.api.views.agent import Node
 from orchestrator.machinery.informer import Informer
@@ -32,16 +32,16 @@ class PodNetwork:
         nodes: Informer[Node],
         *,
         node_name: str,
+        node_address: str,
         cluster_cidr: str,
         ready: Callable[[], None],
-        overlay: Overlay | None = None,
     ) -> None:
         self._runtime = runtime
         self._nodes = nodes
         self._node_name = node_name
         self._cluster_cidr = cluster_cidr
         self._ready = ready
-        self._overlay = overlay or DirectRoutes()
+        self._routes = PodRoutes(node_address)
         self._changed = asyncio.Event()
         self._subnet = ""
         self.why_not_ready: str | None = "the node has no pod network yet (spec.podCIDR is empty)"
@@ -69,7 +69,7 @@ class PodNetwork:
 
     async def tear_down(self) -> None:
         """Remove everything that `run` has made. Pods must be gone."""
-        await self._overlay.remove_all()
+        await self._routes.remove_all()
         await firewall.tear_down(self._cluster_cidr)
         await self._runtime.remove_network(NETWORK)
 
@@ -81,7 +81,8 @@ class PodNetwork:
         own = self._nodes.get(self._node_name)
         if own is not None and own.spec.pod_cidr:
             await self._have(ipaddress.IPv4Network(own.spec.pod_cidr))
-        await self._overlay.follow(wanted_routes(self._nodes.values(), self._node_name))
+        wanted = wanted_routes(self._nodes.values(), self._node_name)
+        await self._routes.follow(wanted, own_network=self._subnet)
 
     async def _have(self, subnet: ipaddress.IPv4Network) -> None:
         if self._subnet != str(subnet):

@@ -1,13 +1,13 @@
-"""Routes to the other nodes' pods, directly over the network that the nodes share."""
+"""Routes to the other nodes' pods: directly over a network that the nodes share, through a tunnel behind routers."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from node_agent.network.commands import NetworkRefused, run
+from node_agent.network.tunnel import TunnelRoutes
 from orchestrator.api.views.agent import Node
 from orchestrator.machinery.log import get_logger
 
@@ -17,19 +17,49 @@ logger = get_logger(__name__)
 PROTOCOL = "88"
 
 
-class Overlay(Protocol):
-    """How pods' packets reach another node: `DirectRoutes` where the nodes share a network.
+class PodRoutes:
+    """All routes of a node to other nodes' pods, each by the way that leads there."""
 
-    The place of a VXLAN for nodes that do not: the same two methods, with a tunnel device as the routes' target.
-    """
+    def __init__(self, own_address: str) -> None:
+        self._direct = DirectRoutes()
+        self._tunnel = TunnelRoutes(own_address)
 
-    async def follow(self, wanted: Mapping[str, str]) -> None:
-        """Have exactly these routes, pod network to node address. Raises NetworkRefused with the others still done."""
-        ...
+    async def follow(self, wanted: Mapping[str, str], *, own_network: str) -> None:
+        """Have exactly these routes, pod network to node address. Raises NetworkRefused with the others still done.
+
+        `own_network` is this node's pod network, empty as long as it has none.
+        """
+        near, far = split(wanted, on_link=await networks_on_link())
+        problems: list[str] = []
+        for following in (self._direct.follow(near), self._tunnel.follow(far, own_network=own_network)):
+            try:
+                await following
+            except NetworkRefused as refused:
+                problems.append(str(refused))
+        if problems:
+            raise NetworkRefused("; ".join(problems))
 
     async def remove_all(self) -> None:
         """Remove every trace."""
-        ...
+        await self._direct.remove_all()
+        await self._tunnel.remove_all()
+
+
+async def networks_on_link() -> tuple[str, ...]:
+    """The networks that this machine reaches without a router."""
+    found = json.loads(await run("ip", "-4", "-j", "route", "show", "scope", "link") or "[]")
+    return tuple(entry["dst"] for entry in found if entry["dst"] != "default")
+
+
+def split(wanted: Mapping[str, str], *, on_link: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Routes to nodes on our own networks, and those to nodes behind a router."""
+    networks = [ipaddress.IPv4Network(network) for network in on_link]
+    near: dict[str, str] = {}
+    far: dict[str, str] = {}
+    for network, node in wanted.items():
+        address = ipaddress.IPv4Address(node)
+        (near if any(address in one for one in networks) else far)[network] = node
+    return near, far
 
 
 def wanted_routes(nodes: Iterable[Node], own_name: str) -> dict[str, str]:

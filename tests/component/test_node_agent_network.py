@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -61,3 +62,96 @@ def test_routes_and_rules_follow_and_go():
         ["unshare", "--net", sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+LEFT, ROUTER, RIGHT = (f"wt{os.getpid()}-{name}" for name in ("left", "router", "right"))
+ADDRESSES = {LEFT: "10.1.0.1", RIGHT: "10.2.0.1"}
+POD_NETWORKS = {LEFT: "10.244.0.0/24", RIGHT: "10.244.1.0/24"}
+# The first address of a pod network stands for a pod: behind a bridge, and sent from.
+PODS = {LEFT: "10.244.0.1", RIGHT: "10.244.1.1"}
+
+FOLLOW = """
+import asyncio, sys
+from node_agent.network.routes import PodRoutes
+own, own_network, network, node = sys.argv[1:]
+routes = PodRoutes(own)
+asyncio.run(routes.follow({network: node} if network else {}, own_network=own_network))
+"""
+SERVE = """
+import socket, sys
+with socket.create_server((sys.argv[1], 7000)) as server:
+    print("ready", flush=True)
+    while True:
+        connection, peer = server.accept()
+        connection.sendall(peer[0].encode() + b"x" * 100_000)
+        connection.close()
+"""
+ASK = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 7000), timeout=5, source_address=(sys.argv[2], 0)) as connection:
+    data = b""
+    while piece := connection.recv(65536):
+        data += piece
+print(data.rstrip(b"x").decode(), len(data))
+"""
+
+
+def within(namespace: str, *command: str) -> list[str]:
+    return ["nsenter", f"--net=/run/netns/{namespace}", *command]
+
+
+def on(namespace: str, *command: str) -> str:
+    done = subprocess.run(within(namespace, *command), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def follow(namespace: str, other: str = "") -> None:
+    network, node = (POD_NETWORKS[other], ADDRESSES[other]) if other else ("", "")
+    on(namespace, sys.executable, "-c", FOLLOW, ADDRESSES[namespace], POD_NETWORKS[namespace], network, node)
+
+
+@pytest.fixture
+def nodes_with_a_router_between() -> Iterator[None]:
+    """Two nodes on two networks, each with a bridge for pods; the router knows nothing of pods."""
+    try:
+        for name in (LEFT, ROUTER, RIGHT):
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            on(name, "ip", "link", "set", "lo", "up")
+        on(ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for number, node in enumerate((LEFT, RIGHT), start=1):
+            link = ("type", "veth", "peer", "name", f"port{number}", "netns", ROUTER)
+            on(node, "ip", "link", "add", "eth0", *link)
+            on(node, "ip", "addr", "add", f"{ADDRESSES[node]}/24", "dev", "eth0")
+            on(ROUTER, "ip", "addr", "add", f"10.{number}.0.254/24", "dev", f"port{number}")
+            on(ROUTER, "ip", "link", "set", f"port{number}", "up")
+            on(node, "ip", "link", "set", "eth0", "up")
+            on(node, "ip", "route", "add", "default", "via", f"10.{number}.0.254")
+            on(node, "ip", "link", "add", "pods", "type", "bridge")
+            on(node, "ip", "addr", "add", f"{PODS[node]}/24", "dev", "pods")
+            on(node, "ip", "link", "set", "pods", "up")
+        yield
+    finally:
+        for name in (LEFT, ROUTER, RIGHT):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.mark.usefixtures("nodes_with_a_router_between")
+def test_pods_of_nodes_behind_a_router_reach_each_other_through_the_tunnel():
+    follow(LEFT, RIGHT)
+    follow(RIGHT, LEFT)
+    serve = within(RIGHT, sys.executable, "-c", SERVE, PODS[RIGHT])
+    with subprocess.Popen(serve, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            for _ in range(2):
+                # The address that the server sees is the pod's own: nothing was translated on the way.
+                answer = on(LEFT, sys.executable, "-c", ASK, PODS[RIGHT], PODS[LEFT])
+                assert answer.split() == [PODS[LEFT], str(len(PODS[LEFT]) + 100_000)]
+                follow(LEFT, RIGHT)  # a later agent takes over what is there
+        finally:
+            server.terminate()
+    follow(LEFT)
+    assert "wherry-vxlan" not in on(LEFT, "ip", "link")
+    assert "10.244.1.0/24" not in on(LEFT, "ip", "route")

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from node_agent.network.firewall import accepted, masquerade
-from node_agent.network.routes import wanted_routes
+from node_agent.network.routes import split, wanted_routes
+from node_agent.network.tunnel import end_of, hardware_address
 from node_agent.node.describe import Health, Machine, allocatable_of, capacity_of, conditions_of, images_of, labels_of
 from node_agent.pods import labels
 from node_agent.pods.orphans import orphans
@@ -109,3 +110,23 @@ def test_orphans_are_stopped_before_their_sandboxes_and_directories_go():
     assert ([one.id for one in second.stop], second.remove, second.directories) == ([], ("b", "pause"), ())
     third = orphans(states[:1], {"alive", "gone"}, {"alive"})
     assert (third.stop, third.remove, third.directories) == ((), (), ("gone",))
+
+
+@pytest.mark.parametrize(
+    ("on_link", "near", "far"),
+    [
+        pytest.param(["10.0.0.0/24"], {"10.244.1.0/24": "10.0.0.2"}, {"10.244.2.0/24": "10.9.0.2"}, id="one-of-each"),
+        pytest.param(["10.0.0.0/8"], {"10.244.1.0/24": "10.0.0.2", "10.244.2.0/24": "10.9.0.2"}, {}, id="all-near"),
+        pytest.param([], {}, {"10.244.1.0/24": "10.0.0.2", "10.244.2.0/24": "10.9.0.2"}, id="all-behind-routers"),
+        pytest.param(
+            ["10.9.0.2"], {"10.244.2.0/24": "10.9.0.2"}, {"10.244.1.0/24": "10.0.0.2"}, id="a-single-neighbour"
+        ),
+    ],
+)
+def test_nodes_on_our_networks_are_reached_directly(on_link, near, far):
+    assert split({**near, **far}, on_link=on_link) == (near, far)
+
+
+def test_a_nodes_end_of_the_tunnel_follows_from_its_addresses():
+    assert hardware_address("10.1.2.255") == "0a:57:0a:01:02:ff"
+    assert end_of("10.244.3.0/24") == "10.244.3.0"
