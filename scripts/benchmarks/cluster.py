@@ -44,12 +44,18 @@ def run(context: Context) -> list[Row]:
         context.say("cluster: a lab of one node, twice: the first run makes the images")
         try:
             _wherry("up", "--nodes", "1", "--no-demo", state=state)
+            asyncio.run(_first_pod(state))  # pulls the image
             _wherry("down", state=state)
             began = time.monotonic()
             _wherry("up", "--nodes", "1", "--no-demo", state=state)
             up_s = time.monotonic() - began
+            asyncio.run(_first_pod(state))
+            app_s = time.monotonic() - began
             rows = [
-                Row("cluster", "stopped to Ready (engine, control plane, node)", up_s, "s", "<= 3 s without the engine")
+                Row(
+                    "cluster", "stopped to Ready (engine, control plane, node)", up_s, "s", "<= 3 s without the engine"
+                ),
+                Row("cluster", "stopped to a running app, image present", app_s, "s", "<= 6 s"),
             ]
             rows += _memory_rows(state)
             rows += asyncio.run(_pod_rows(state, context.say))
@@ -82,10 +88,14 @@ def _pss_mb(pid: int) -> float:
     return int(found[1]) / 1000
 
 
+async def _first_pod(state: Path) -> None:
+    async with Client(load_kubeconfig(state / "admin.kubeconfig")) as client:
+        await _timed_pod(client, "first")
+
+
 async def _pod_rows(state: Path, say: Callable[[str], None]) -> list[Row]:
     async with Client(load_kubeconfig(state / "admin.kubeconfig")) as client:
-        say("cluster: the image is pulled, then pods and `docker run` in turn")
-        await _timed_pod(client, "first")
+        say("cluster: pods and `docker run` in turn")
         node = (await client.list(NODES, into=dict)).items[0]["metadata"]["name"]
         docker, pods = [], []
         with _engine(state, node) as engine:
