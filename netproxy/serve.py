@@ -29,6 +29,7 @@ from orchestrator.api.views.network import EndpointSlice, NodeView, Service
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock, SystemClock
+from orchestrator.machinery.credentials import follow_credentials
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.log import get_logger
@@ -124,6 +125,7 @@ class Proxy:
                     "events": recorder.run,
                     "failures": lambda: self._tell_failures(recorder),
                     "watch": lambda: self._watch(client),
+                    "credentials": lambda: follow_credentials(client, Path(self._config.kubeconfig)),
                 }
                 if self._config.metrics_port:
                     parts["metrics"] = self._serve_metrics

@@ -12,7 +12,7 @@ from aiohttp import web
 from node_agent import metrics
 from node_agent.config import Config
 from node_agent.images.pulls import ImagePulls
-from node_agent.kubelet.certificate import ServingCertificate
+from node_agent.kubelet.certificate import NodeIdentity, ServingCertificate
 from node_agent.kubelet.server import KubeletServer, tls_context
 from node_agent.network import firewall
 from node_agent.network.commands import NetworkRefused
@@ -43,6 +43,7 @@ from orchestrator.api.views.pods import Pod
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock, SystemClock
+from orchestrator.machinery.credentials import follow_credentials
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.kubeconfig import ClientConfig, load_kubeconfig
 from orchestrator.machinery.log import get_logger
@@ -103,7 +104,9 @@ class Parts:
     network: PodNetwork
     workers: PodWorkers
     server: KubeletServer
+    client: Client
     certificate: ServingCertificate
+    identity: NodeIdentity
     ca: bytes
 
     @classmethod
@@ -198,6 +201,8 @@ class Parts:
                 address=config.node_ip,
                 ca=access.ca,
             ),
+            client=client,
+            identity=NodeIdentity(client, clock, kubeconfig=Path(config.kubeconfig), node_name=config.node_name),
             ca=access.ca,
         )
 
@@ -223,6 +228,8 @@ class Parts:
                 ("workers", self._workers),
                 ("orphans", lambda: sweep_for_ever(context, self.workers, pods)),
                 ("kubelet-api", self._kubelet_api),
+                ("identity", self.identity.run),
+                ("credentials", lambda: follow_credentials(self.client, Path(config.kubeconfig))),
             )
 
     async def _lease(self) -> None:

@@ -1,16 +1,18 @@
-"""The agent's serving certificate: asked for with a CertificateSigningRequest, kept on disk, renewed in time."""
+"""The agent's certificates, client's and server's: asked for with CertificateSigningRequests, renewed in time."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS
 from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.machinery.certificates import (
     BadCertificate,
+    Issued,
     Subject,
     expires_at,
     is_issued_by,
@@ -21,16 +23,95 @@ from orchestrator.machinery.certificates import (
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import ApiError, NotFound, Unreachable
+from orchestrator.machinery.kubeconfig import BadKubeconfig, load_kubeconfig, render_kubeconfig
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
 
-_SIGNER = "kubernetes.io/kubelet-serving"
 _RENEW_BEFORE_S = 30 * 86_400.0
 _POLL_S = 0.5
 # A request that nobody answers may have been refused for a reason that has passed since: ask anew.
 _ASK_AGAIN_S = 300.0
 _RETRY_S = 2.0
+_LOOK_EVERY_S = 12 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Who signs a certificate, and what it may be used for."""
+
+    signer: str
+    usage: str
+
+
+_SERVING = Purpose("kubernetes.io/kubelet-serving", "server auth")
+_CLIENT = Purpose("kubernetes.io/kube-apiserver-client-kubelet", "client auth")
+
+
+async def certified(client: Client, clock: Clock, subject: Subject, purpose: Purpose) -> Issued | None:
+    """A fresh key and its certificate; None if that was refused, or nobody answered for a while. May take minutes."""
+    key = new_key()
+    body = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"generateName": "csr-"},
+        "spec": {
+            "request": base64.b64encode(new_request(subject, key)).decode(),
+            "signerName": purpose.signer,
+            "usages": ["digital signature", purpose.usage],
+        },
+    }
+    made = await client.create(CERTIFICATESIGNINGREQUESTS, body, into=SigningRequest)
+    name = made.metadata.name
+    logger.info("certificate.asked", request=name, signer=purpose.signer)
+    deadline = clock.monotonic() + _ASK_AGAIN_S
+    while clock.monotonic() < deadline:
+        try:
+            found = await client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
+        except NotFound:
+            return None
+        if found.status.certificate:
+            logger.info("certificate.issued", request=name)
+            return Issued(base64.b64decode(found.status.certificate), key)
+        if found.has("Denied") or found.has("Failed"):
+            why = next((one.message for one in found.status.conditions if one.type in ("Denied", "Failed")), "")
+            logger.warning("certificate.denied", request=name, why=why[:256])
+            await asyncio.sleep(_ASK_AGAIN_S)
+            return None
+        await asyncio.sleep(_POLL_S)
+    return None
+
+
+class NodeIdentity:
+    """The client certificate by which the agent is its node, in the kubeconfig that `wherry join` wrote."""
+
+    def __init__(self, client: Client, clock: Clock, *, kubeconfig: Path, node_name: str) -> None:
+        self._client = client
+        self._clock = clock
+        self._kubeconfig = kubeconfig
+        self._subject = Subject(common_name=f"system:node:{node_name}", organizations=("system:nodes",))
+
+    async def run(self) -> None:
+        """Renew the certificate in time, for ever. The new one is taken from the file, by us as by others."""
+        while True:
+            try:
+                await self.renew_if_due()
+            except (ApiError, Unreachable, OSError, BadKubeconfig, BadCertificate) as refused:
+                logger.warning("identity.not_renewed", why=str(refused)[:256])
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def renew_if_due(self) -> None:
+        """Have the certificate renewed if it is this node's and near its end; otherwise leave it alone."""
+        config = load_kubeconfig(self._kubeconfig)
+        if not config.certificate or subject_of(config.certificate) != self._subject:
+            return  # a token, or an identity that somebody else looks after
+        if expires_at(config.certificate) - self._clock.now() > _RENEW_BEFORE_S:
+            return
+        issued = await certified(self._client, self._clock, self._subject, _CLIENT)
+        if issued is not None:
+            renewed = replace(config, certificate=issued.cert_pem, key=issued.key_pem)
+            user = self._subject.common_name
+            _write_private(self._kubeconfig, render_kubeconfig(renewed, user=user).encode())
 
 
 class ServingCertificate:
@@ -75,42 +156,18 @@ class ServingCertificate:
         return good and self.key_path.exists()
 
     async def _ask(self) -> None:
-        key = new_key()
-        request = new_request(self._subject, key)
-        body = {
-            "apiVersion": "certificates.k8s.io/v1",
-            "kind": "CertificateSigningRequest",
-            "metadata": {"generateName": "csr-"},
-            "spec": {
-                "request": base64.b64encode(request).decode(),
-                "signerName": _SIGNER,
-                "usages": ["digital signature", "server auth"],
-            },
-        }
-        made = await self._client.create(CERTIFICATESIGNINGREQUESTS, body, into=SigningRequest)
-        name = made.metadata.name
-        logger.info("certificate.asked", request=name)
-        deadline = self._clock.monotonic() + _ASK_AGAIN_S
-        while self._clock.monotonic() < deadline:
-            try:
-                found = await self._client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
-            except NotFound:
-                return
-            if found.status.certificate:
-                self._save(base64.b64decode(found.status.certificate), key)
-                logger.info("certificate.issued", request=name)
-                return
-            if found.has("Denied") or found.has("Failed"):
-                why = next((one.message for one in found.status.conditions if one.type in ("Denied", "Failed")), "")
-                logger.warning("certificate.denied", request=name, why=why[:256])
-                await asyncio.sleep(_ASK_AGAIN_S)
-                return
-            await asyncio.sleep(_POLL_S)
+        issued = await certified(self._client, self._clock, self._subject, _SERVING)
+        if issued is not None:
+            self._save(issued.cert_pem, issued.key_pem)
 
     def _save(self, certificate: bytes, key: bytes) -> None:
         self.key_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path, data in ((self.key_path, key), (self.certificate_path, certificate)):
-            fresh = path.with_suffix(".new")
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(data)
-            os.replace(fresh, path)
+            _write_private(path, data)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    os.replace(fresh, path)

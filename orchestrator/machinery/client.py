@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -61,10 +62,12 @@ class Client:
         if config.token:
             self._headers["Authorization"] = f"Bearer {config.token}"
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Client:
+        self._tls = self._config.ssl_context() if self._config.server.startswith("https") else None
         connector = aiohttp.TCPConnector(
-            ssl=self._config.ssl_context() if self._config.server.startswith("https") else False,
+            ssl=self._tls or False,
             limit=_CONNECTIONS_MAX,
             keepalive_timeout=60.0,
             socket_factory=socket_that_notices_a_dead_peer,
@@ -80,6 +83,13 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def renew(self, config: ClientConfig) -> None:
+        """Show these credentials from here on; the server and its CA stay those that there were."""
+        if self._tls is not None:
+            config.show_certificate(self._tls)
+        if config.token:
+            self._open.headers["Authorization"] = f"Bearer {config.token}"
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, into: type[T]) -> T:
         """Read one object."""

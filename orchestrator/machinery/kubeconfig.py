@@ -32,6 +32,11 @@ class ClientConfig:
     def ssl_context(self) -> ssl.SSLContext:
         """A context that trusts this CA alone and presents the certificate, if there is one."""
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=self.ca.decode() if self.ca else None)
+        self.show_certificate(context)
+        return context
+
+    def show_certificate(self, context: ssl.SSLContext) -> None:
+        """Have a context present our certificate, if we have one, on connections made from here on."""
         if self.certificate:
             # The ssl module loads key pairs from files only.
             with tempfile.NamedTemporaryFile(prefix="wherry-") as pem:
@@ -39,7 +44,6 @@ class ClientConfig:
                 pem.write(self.certificate.rstrip() + b"\n" + self.key)
                 pem.flush()
                 context.load_cert_chain(pem.name)
-        return context
 
 
 def load_kubeconfig(path: Path) -> ClientConfig:

@@ -13,9 +13,10 @@ from orchestrator.controllers.root_ca.shell import RootCaController
 from orchestrator.machinery.certificates import Authority, Issued
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.credentials import follow_credentials
 from orchestrator.machinery.leader import LeaderElection
 from orchestrator.machinery.metrics import serve_health
-from orchestrator.machinery.tasks import settle_memory
+from orchestrator.machinery.tasks import run_together, settle_memory
 from orchestrator.serve.process import wait_for_server, with_advertise_address
 
 # The controllers that need the CA's files, which only a composition root reads. They come first: the informers are
@@ -36,7 +37,14 @@ async def run(config: Config, clock: Clock) -> None:
     ):
         election = LeaderElection(client, clock, name=registry.LEASE, identity=settings.identity)
         settle_memory()
-        await election.run(lambda: registry.run_all(client, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS)))
+
+        async def lead() -> None:
+            await registry.run_all(client, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS))
+
+        await run_together(
+            ("credentials", lambda: follow_credentials(client, config.kubeconfig_of("controllers"))),
+            ("controllers", lambda: election.run(lead)),
+        )
 
 
 def controllers_config(config: Config) -> ControllersConfig:

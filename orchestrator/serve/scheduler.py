@@ -7,9 +7,10 @@ import socket
 from orchestrator.config import Config
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.credentials import follow_credentials
 from orchestrator.machinery.leader import LeaderElection
 from orchestrator.machinery.metrics import serve_health
-from orchestrator.machinery.tasks import settle_memory
+from orchestrator.machinery.tasks import run_together, settle_memory
 from orchestrator.scheduler import shell
 from orchestrator.serve.process import wait_for_server
 
@@ -23,4 +24,7 @@ async def run(config: Config, clock: Clock) -> None:
     ):
         election = LeaderElection(client, clock, name="wherry-scheduler", identity=socket.gethostname())
         settle_memory()
-        await election.run(lambda: shell.run(client, clock))
+        await run_together(
+            ("credentials", lambda: follow_credentials(client, config.kubeconfig_of("scheduler"))),
+            ("scheduler", lambda: election.run(lambda: shell.run(client, clock))),
+        )
