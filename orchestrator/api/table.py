@@ -56,18 +56,6 @@ def partial(obj: Object) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj.get("metadata") or {}}
 
 
-def partial_list(
-    objects: Iterable[Object], *, revision: int | str = "", continue_token: str = "", remaining: int | None = None
-) -> Object:
-    """The metadata of these objects, as `PartialObjectMetadataList`."""
-    return {
-        "kind": "PartialObjectMetadataList",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": list_metadata(revision=revision, continue_token=continue_token, remaining=remaining),
-        "items": [partial(obj) for obj in objects],
-    }
-
-
 def is_valid_include_object(value: str) -> bool:
     """Whether `includeObject` of a request has one of its three values (none given is `Metadata`)."""
     return value in ("", "None", "Metadata", "Object")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from orchestrator.api import codec, table
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.machinery.errors import NotAcceptable
+from orchestrator.api.problems import invalid
+from orchestrator.machinery.errors import BadRequest, NotAcceptable
 from orchestrator.server.answers import Answer
 from orchestrator.server.conversion import decoded, served
 from orchestrator.server.core import Call
@@ -26,7 +27,7 @@ def one(call: Call, kind: Kind, value: bytes, status: int = 200) -> Answer:
         case "Table":
             return Answer.of(_table(call, kind, [value], revision=revision_of(value)), status)
         case "PartialObjectMetadata":
-            return Answer.of(partial(decoded(kind, value)), status)
+            return Answer.of(table.partial(decoded(kind, value)), status)
         case _:
             return Answer(served(kind, value), status)
 
@@ -40,7 +41,7 @@ def many(
             rendered = _table(call, kind, values, revision=revision, continue_token=continue_token, remaining=remaining)
             return Answer.of(rendered)
         case "PartialObjectMetadataList" | "PartialObjectMetadata":
-            items = [codec.encode(partial(decoded(kind, value))) for value in values]
+            items = [codec.encode(table.partial(decoded(kind, value))) for value in values]
             head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", revision, continue_token, remaining)
         case _:
             items = [served(kind, value) for value in values] if kind.stored_as else list(values)
@@ -76,21 +77,24 @@ def _table(
     continue_token: str = "",
     remaining: int | None = None,
 ) -> Object:
-    include = call.request.query.get("includeObject", "Metadata") or "Metadata"
     return table.render(
         kind,
         (decoded(kind, value) for value in values),
         now=call.core.clock.now(),
-        include_object=include,
+        include_object=_include_object(call),
         revision=revision,
         continue_token=continue_token,
         remaining=remaining,
     )
 
 
-def partial(obj: Object) -> Object:
-    """An object's metadata alone."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+def _include_object(call: Call) -> str:
+    """What a table's rows shall carry of their objects. Raises `BadRequest` for a word that means nothing."""
+    asked = call.request.query.get("includeObject", "")
+    if not table.is_valid_include_object(asked):
+        problem = invalid("includeObject", asked, "must be 'Metadata', 'Object', 'None', or empty")
+        raise BadRequest(f"Unable to convert to Table as requested: {problem}")
+    return asked or "Metadata"
 
 
 def form_of(call: Call, kind: Kind) -> Form:
@@ -99,11 +103,10 @@ def form_of(call: Call, kind: Kind) -> Form:
     encode: Callable[[bytes], bytes]
     match call.accepted.as_:
         case "Table":
-            include = call.request.query.get("includeObject", "Metadata")
             encode = _encode_table(call, kind)
-            return Form(f"{name} table {include}", encode)
+            return Form(f"{name} table {_include_object(call)}", encode)
         case "PartialObjectMetadata" | "PartialObjectMetadataList":
-            return Form(f"{name} partial", lambda value: codec.encode(partial(decoded(kind, value))))
+            return Form(f"{name} partial", lambda value: codec.encode(table.partial(decoded(kind, value))))
         case _:
             return Form(name, lambda value: served(kind, value)) if name else PLAIN
 

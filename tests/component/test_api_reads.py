@@ -58,6 +58,14 @@ async def test_tables_and_metadata_only(running: RunningServer, client: Client) 
     assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
 
 
+@pytest.mark.parametrize("query", ["", "&watch=true&timeoutSeconds=1"])
+async def test_a_table_with_a_word_that_means_nothing_is_refused(running: RunningServer, query: str) -> None:
+    path = f"{PODS.path('default')}?includeObject=Everything{query}"
+    status = await get_as(running, path, "application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert (status["code"], status["reason"]) == (400, "BadRequest")
+    assert 'includeObject: Invalid value: "Everything": must be' in status["message"]
+
+
 async def test_version_health_and_metrics(running: RunningServer, client: Client) -> None:
     assert json.loads(await client.request("GET", "/version"))["minor"] == "36"
     for path in ("/healthz", "/livez", "/readyz"):

@@ -326,10 +326,3 @@ def test_a_table_carries_what_a_list_carries() -> None:
     assert table.render(row, [pod], now=NOW, include_object="Object")["rows"][0]["object"] == pod
     assert "object" not in table.render(row, [pod], now=NOW, include_object="None")["rows"][0]
     assert table.render(row, [pod], now=NOW, with_columns=False)["columnDefinitions"] == []
-
-
-def test_bare_metadata_lists() -> None:
-    listed = table.partial_list([a_full_pod()], revision=7)
-    assert listed["kind"] == "PartialObjectMetadataList"
-    assert listed["metadata"] == {"resourceVersion": "7"}
-    assert listed["items"] == [table.partial(a_full_pod())]
