@@ -21,7 +21,6 @@ _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 
 _label_matches = re.compile(_LABEL, re.ASCII).fullmatch
 _subdomain_matches = re.compile(_SUBDOMAIN).fullmatch
-_wildcard_matches = re.compile(r"\*\." + _SUBDOMAIN).fullmatch
 _label_1035_matches = re.compile(_LABEL_1035).fullmatch
 _qualified_matches = re.compile(_QUALIFIED).fullmatch
 _label_value_matches = re.compile(_LABEL_VALUE).fullmatch
@@ -77,12 +76,6 @@ _LABEL_1035_MESSAGE = regex_message(
     "my-name",
     "abc-123",
 )
-_WILDCARD_MESSAGE = regex_message(
-    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, "
-    "which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
-    r"\*\." + _SUBDOMAIN,
-    "*.example.com",
-)
 _QUALIFIED_MESSAGE = regex_message(
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
     _QUALIFIED,
@@ -131,16 +124,6 @@ def is_dns1035_label(value: str) -> list[str]:
         faults.append(max_length_message(LABEL_LENGTH_MAX))
     if not _label_1035_matches(value):
         faults.append(_LABEL_1035_MESSAGE)
-    return faults
-
-
-def is_wildcard_dns1123_subdomain(value: str) -> list[str]:
-    """The rule for hosts such as `*.example.com`."""
-    faults: list[str] = []
-    if _length(value) > SUBDOMAIN_LENGTH_MAX:
-        faults.append(max_length_message(SUBDOMAIN_LENGTH_MAX))
-    if not _wildcard_matches(value):
-        faults.append(_WILDCARD_MESSAGE)
     return faults
 
 

@@ -11,9 +11,3 @@ Object = dict[str, Any]
 def namespaced_key(namespace: str, name: str) -> str:
     """Join to `namespace/name`, or to `name` alone where there is no namespace: the key of every queue and cache."""
     return f"{namespace}/{name}" if namespace else name
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """Take a key of `namespaced_key` apart again: (namespace, name)."""
-    namespace, slash, name = key.rpartition("/")
-    return (namespace, name) if slash else ("", key)

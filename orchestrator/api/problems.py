@@ -37,11 +37,6 @@ def invalid(field: str, value: Any, detail: str) -> Problem:
     return Problem(field, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {detail}")
 
 
-def type_invalid(field: str, value: Any, detail: str) -> Problem:
-    """A value of the wrong JSON type."""
-    return Problem(field, "FieldValueTypeInvalid", f"Invalid value: {_shown(value)}: {detail}")
-
-
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> Problem:
     """A value outside its enumeration."""
     listed = ", ".join(json.dumps(word) for word in supported)

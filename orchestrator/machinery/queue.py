@@ -24,11 +24,6 @@ class WorkQueue:
         """Keys that wait to be processed now (timers not counted)."""
         return len(self._waiting)
 
-    @property
-    def is_idle(self) -> bool:
-        """Nothing waits and nothing is being processed; timers may be set."""
-        return not self._waiting and not self._processing
-
     def add(self, key: str) -> None:
         """Have the key processed soon."""
         if key in self._waiting:

@@ -147,10 +147,6 @@ class NodeTable:
         left: Amounts = self.allocatable[resource] - self.used[resource]
         return left
 
-    def port_holders(self, port: HostPort) -> Mapping[int, int]:
-        """Rows on which exactly this host port is taken, with the number of pods that hold it."""
-        return self._ports.get(port, {})
-
     def ports_taken(self) -> Mapping[HostPort, Mapping[int, int]]:
         """Every host port in use, with its rows."""
         return self._ports

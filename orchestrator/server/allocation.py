@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -183,12 +183,3 @@ def _held(value: bytes | None) -> list[Taken]:
     if spec.health_check_node_port:
         held.append(("TCP", spec.health_check_node_port))
     return held
-
-
-def listing_of(services: Iterable[bytes]) -> Mapping[Taken, int]:
-    """What these services hold, for tests and diagnosis."""
-    counted: dict[Taken, int] = {}
-    for value in services:
-        for one in _held(value):
-            counted[one] = counted.get(one, 0) + 1
-    return counted
