@@ -161,16 +161,6 @@ def is_valid_label_value(value: str) -> list[str]:
     return faults
 
 
-def is_valid_port_number(port: int) -> list[str]:
-    """1 to 65535."""
-    return [] if 1 <= port <= 65535 else [range_message(1, 65535)]
-
-
-def is_in_range(value: int, low: int, high: int) -> list[str]:
-    """`low` and `high` included."""
-    return [] if low <= value <= high else [range_message(low, high)]
-
-
 def is_valid_port_name(value: str) -> list[str]:
     """The rule for ports' names (RFC 6335, lower case)."""
     faults: list[str] = []

@@ -127,11 +127,6 @@ def format_milli(cpu_milli: int) -> str:
     return _canonical(cpu_milli * 1_000_000, Format.DECIMAL_SI)
 
 
-def format_bytes(memory_bytes: int) -> str:
-    """Bytes in canonical binary form: 1073741824 is `1Gi`."""
-    return _canonical(memory_bytes * _NANO, Format.BINARY_SI)
-
-
 def compare(left: str | int | float, right: str | int | float) -> Literal[-1, 0, 1]:
     """-1, 0 or 1 as `left` is less than, equal to or more than `right`; raises `BadQuantity`."""
     a, b = parse(left).nano, parse(right).nano

@@ -254,11 +254,6 @@ def selector_of(label_selector: Mapping[str, Any] | None) -> Selector:
     return Selector(tuple(sorted(found, key=lambda requirement: requirement.key)))
 
 
-def selector_of_labels(labels: Mapping[str, str] | None) -> Selector:
-    """The selector of a plain map of labels (services, node selectors): all must be equal; empty matches everything."""
-    return Selector(tuple(Requirement(k, Operator.IN, frozenset((v,))) for k, v in sorted((labels or {}).items())))
-
-
 @dataclass(frozen=True, slots=True)
 class FieldRequirement:
     """One condition on one field."""
