@@ -12,6 +12,7 @@ import aiohttp
 
 from node_agent.runtime.base import ContainerRuntime, NoSuchContainer, RuntimeRefused
 from orchestrator.api.views.pods import Container, HttpGetAction, LifecycleHandler, Probe, TcpSocketAction
+from orchestrator.machinery.sockets import own_socket
 
 _USER_AGENT = "kube-probe/1.36"
 _OUTPUT_MAX = 10 * 1024
@@ -50,7 +51,9 @@ class Asker:
         insecure = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         insecure.check_hostname = False
         insecure.verify_mode = ssl.CERT_NONE  # a probe asks whether it answers, not who it is
-        connector = aiohttp.TCPConnector(ssl=insecure, force_close=True, limit=_PROBES_AT_ONCE_MAX)
+        connector = aiohttp.TCPConnector(
+            ssl=insecure, force_close=True, limit=_PROBES_AT_ONCE_MAX, socket_factory=own_socket
+        )
         self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": _USER_AGENT})
         return self
 

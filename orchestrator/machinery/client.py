@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from orchestrator.api.resources import Resource
 from orchestrator.api.views.meta import ListMeta
 from orchestrator.machinery.errors import Unreachable, error_of_status
 from orchestrator.machinery.kubeconfig import ClientConfig
+from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
 from orchestrator.machinery.watch_stream import WatchEvent, WatchStream
 
 T = TypeVar("T")
@@ -265,16 +265,3 @@ def _status_of(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {"message": body[:256].decode(errors="replace")} if body else {}
     return status if status.get("kind") == "Status" else {}
-
-
-def socket_that_notices_a_dead_peer(address: Any) -> socket.socket:
-    """A socket factory for aiohttp: a cut link is an error within half a minute, not a connection that hangs."""
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family=family, type=kind, proto=protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # A cut link is noticed within half a minute, whether we are waiting for bytes or for an acknowledgement.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000)
-    return sock

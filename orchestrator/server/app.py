@@ -154,7 +154,7 @@ class ApiServer:
         except TimeoutError:
             answer = Answer.of_error(GatewayTimeout("the request could not be answered in time"))
         except ConnectionError:
-            raise  # the client is gone: nobody to tell
+            return _cut(http)  # the client is gone: nobody to tell, and nothing to log
         except Exception as exc:
             logger.exception("request.failed", method=http.method, path=request.path)
             answer = Answer.of_error(InternalError(f"Internal error occurred: {type(exc).__name__}"))
@@ -237,6 +237,13 @@ class ApiServer:
         """Cut all watches and streams; clients come back elsewhere, or later."""
         for task in list(self._streams):
             task.cancel()
+
+
+def _cut(http: web.BaseRequest) -> web.StreamResponse:
+    """End the connection; aiohttp wants an answer all the same."""
+    if http.transport is not None:
+        http.transport.abort()
+    return web.Response()
 
 
 def attributes_of(request: Request, user: User) -> Attributes:

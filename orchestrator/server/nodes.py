@@ -17,9 +17,9 @@ from yarl import URL
 
 from orchestrator.api.codec import decode_into
 from orchestrator.api.resources import NODES, PODS
-from orchestrator.machinery.client import socket_that_notices_a_dead_peer
 from orchestrator.machinery.errors import ApiError, BadRequest, InternalError, NotFound, error_of_status
 from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
 from orchestrator.server.admission.base import Objects
 from orchestrator.server.requests import Request
 from orchestrator.server.streams import options

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from orchestrator.machinery.client import Client
 from tests.support.server import RunningServer, a_running_server, in_a_task
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """These tests run on the event loop that the daemons run on: it has properties, and faults, of its own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from orchestrator.api.resources import CONFIGMAPS, PODS, Resource
+from orchestrator.server.endpoints import watch
 from tests.support.server import RunningServer
 
 
@@ -167,6 +168,21 @@ async def test_a_client_that_leaves_is_forgotten(api_server: RunningServer) -> N
     async with asyncio.timeout(10):
         while len(api_server.cache.collection(CONFIGMAPS).watchers):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_leaves_while_it_is_written_to_is_no_error(
+    api_server: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def write_to_nobody(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+    monkeypatch.setattr(watch, "_send", write_to_nobody)
+    with pytest.raises(aiohttp.ClientError):
+        async with watching(api_server, CONFIGMAPS) as lines:
+            await lines.next()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_tables_are_watched_too(api_server: RunningServer) -> None:

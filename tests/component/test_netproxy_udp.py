@@ -51,7 +51,7 @@ def a_client(frontend: Frontend, address: str = ""):
 async def say(client: socket.socket, text: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(5):
-        await loop.sock_sendall(client, text)
+        client.send(text)
         return await loop.sock_recv(client, 65_535)
 
 
