@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from orchestrator.api.objects import namespaced_key
 from orchestrator.api.views.meta import LabelSelector, ObjectMeta
 
 
@@ -14,6 +15,23 @@ class Owned(Protocol):
 
     @property
     def metadata(self) -> ObjectMeta: ...
+
+
+class Selects(Protocol):
+    """A spec with a selector."""
+
+    @property
+    def selector(self) -> LabelSelector: ...
+
+
+class Owner(Protocol):
+    """What may own others by its selector."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+    @property
+    def spec(self) -> Selects: ...
 
 
 T = TypeVar("T", bound=Owned)
@@ -30,6 +48,26 @@ class Claim(Generic[T]):
 
 def _anything(_: object) -> bool:
     return True
+
+
+def concerned(
+    old: Owned | None, new: Owned | None, *, kind: str, owners_in: Callable[[str], Iterable[Owner]]
+) -> Iterator[str]:
+    """Keys of the owners of `kind` that a change concerns, `owners_in` giving those of a namespace.
+
+    They are the object's controllers before and after, and, where it has none, whoever might adopt it.
+    """
+    for owned in (old, new):
+        if owned is None:
+            continue
+        meta = owned.metadata
+        if meta.controller is not None:
+            if meta.controller.kind == kind:
+                yield namespaced_key(meta.namespace, meta.controller.name)
+        elif owned is new:
+            for owner in owners_in(meta.namespace):
+                if owner.spec.selector.matches(meta.labels):
+                    yield owner.metadata.key
 
 
 def claim(

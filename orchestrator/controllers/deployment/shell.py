@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orchestrator.api.codec import decode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import DEPLOYMENTS, REPLICASETS
@@ -18,7 +20,7 @@ from orchestrator.controllers.deployment.decide import (
 from orchestrator.controllers.deployment.progress import PROGRESSING, look_again_s, with_progress
 from orchestrator.controllers.deployment.rollout import REVISION, Scale
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, release_patch
+from orchestrator.controllers.ownership import adoption_patch, concerned, release_patch
 from orchestrator.controllers.templates import TEMPLATE_HASH, same_template
 from orchestrator.machinery.client import STRATEGIC_PATCH
 from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -57,17 +59,9 @@ class DeploymentController:
         self._queue.add(changed.metadata.key)
 
     def _replicaset_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
-        for rs in (old, new):
-            if rs is None:
-                continue
-            controller = rs.metadata.controller
-            if controller is not None:
-                if controller.kind == DEPLOYMENTS.kind:
-                    self._queue.add(f"{rs.metadata.namespace}/{controller.name}")
-            elif rs is new:
-                for deployment in self._deployments.by_index("namespace", rs.metadata.namespace):
-                    if deployment.spec.selector.matches(rs.metadata.labels):
-                        self._queue.add(deployment.metadata.key)
+        in_namespace = partial(self._deployments.by_index, "namespace")
+        for key in concerned(old, new, kind=DEPLOYMENTS.kind, owners_in=in_namespace):
+            self._queue.add(key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         # Only a pod's end matters here, and only to Recreate; everything else arrives as its ReplicaSet's status.

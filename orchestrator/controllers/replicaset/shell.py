@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from orchestrator.api.codec import decode
 from orchestrator.api.objects import Object
@@ -12,7 +13,7 @@ from orchestrator.api.views.workloads import Pod, ReplicaSet, ReplicaSetStatus
 from orchestrator.controllers.batches import BATCH_MAX, all_of
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, release_patch
+from orchestrator.controllers.ownership import adoption_patch, concerned, release_patch
 from orchestrator.controllers.refusals import namespace_is_going
 from orchestrator.controllers.replicaset.decide import Decision, decide, look_again_s, status_of
 from orchestrator.machinery.client import STRATEGIC_PATCH
@@ -50,17 +51,9 @@ class ReplicaSetController:
         self._queue.add(changed.metadata.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            controller = pod.metadata.controller
-            if controller is not None:
-                if controller.kind == REPLICASETS.kind:
-                    self._queue.add(f"{pod.metadata.namespace}/{controller.name}")
-            elif pod is new and self._replicasets.has_synced:
-                for rs in self._replicasets.by_index("namespace", pod.metadata.namespace):
-                    if rs.spec.selector.matches(pod.metadata.labels):
-                        self._queue.add(rs.metadata.key)
+        in_namespace = partial(self._replicasets.by_index, "namespace")
+        for key in concerned(old, new, kind=REPLICASETS.kind, owners_in=in_namespace):
+            self._queue.add(key)
 
     def _candidates(self, rs: ReplicaSet) -> tuple[Pod, ...]:
         return self._pods.by_index("owner", rs.metadata.uid) + self._pods.by_index("orphan", rs.metadata.namespace)

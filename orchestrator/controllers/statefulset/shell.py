@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orchestrator.api.codec import decode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import CONTROLLERREVISIONS, PODS, STATEFULSETS
@@ -10,7 +12,7 @@ from orchestrator.api.views.workloads import ControllerRevision, Pod, StatefulSe
 from orchestrator.controllers.batches import BATCH_MAX, all_of
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, release_patch
+from orchestrator.controllers.ownership import adoption_patch, concerned, release_patch
 from orchestrator.controllers.statefulset.decide import CreatePod, Decision, decide, look_again_s, status_of
 from orchestrator.controllers.statefulset.revisions import (
     POD_REVISION,
@@ -62,17 +64,9 @@ class StatefulSetController:
         self._queue.add(changed.metadata.key)
 
     def _owned_changed(self, old: Pod | ControllerRevision | None, new: Pod | ControllerRevision | None) -> None:
-        for owned in (old, new):
-            if owned is None:
-                continue
-            controller = owned.metadata.controller
-            if controller is not None:
-                if controller.kind == STATEFULSETS.kind:
-                    self._queue.add(f"{owned.metadata.namespace}/{controller.name}")
-            elif owned is new:
-                for sts in self._sets.by_index("namespace", owned.metadata.namespace):
-                    if sts.spec.selector.matches(owned.metadata.labels):
-                        self._queue.add(sts.metadata.key)
+        in_namespace = partial(self._sets.by_index, "namespace")
+        for key in concerned(old, new, kind=STATEFULSETS.kind, owners_in=in_namespace):
+            self._queue.add(key)
 
     async def sync(self, key: str) -> None:
         """Take one StatefulSet a step further."""
