@@ -6,8 +6,6 @@ Nothing secret is sent to a server that has not proved to hold the CA.
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
 import socket
 import ssl
 from dataclasses import dataclass
@@ -15,17 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS
-from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import BadCertificate, Subject
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig, render_kubeconfig
-from orchestrator.pki import write_private
+from orchestrator.machinery.private_files import write_private
+from orchestrator.machinery.signing import NODE_CLIENT, SigningRefused, certified
 
-CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
-_LOOK_EVERY_S = 0.1
 _DIAL_TIMEOUT_S = 10.0
 _RENEW_BEFORE_S = 30 * certificates.DAY_S
 _DER = 2  # _ssl.ENCODING_DER
@@ -72,19 +67,20 @@ async def join_cluster(join: Join) -> None:
     try:
         async with asyncio.timeout(join.timeout_s):
             ca = await asyncio.to_thread(pinned_ca, join.server, join.ca_hash)
-            key = certificates.new_key()
             bootstrap = ClientConfig(server=join.server.rstrip("/"), ca=ca, token=join.token)
             async with Client(bootstrap, user_agent="wherry-join") as client:
-                certificate = await _certificate(client, join.node_name, key)
+                pair = await certified(client, node_subject(join.node_name), NODE_CLIENT)
     except TimeoutError as exc:
         raise CannotJoin(
             f"no certificate within {join.timeout_s:.0f} s: is the control plane's controllers process running?"
         ) from exc
+    except SigningRefused as exc:
+        raise CannotJoin(f"the certificate was refused: {exc}") from exc
     except ApiError as exc:
         raise CannotJoin(f"the API server refused: {exc.message}") from exc
     except Unreachable as exc:
         raise CannotJoin(str(exc)) from exc
-    config = ClientConfig(server=bootstrap.server, ca=ca, certificate=certificate, key=key)
+    config = ClientConfig(server=bootstrap.server, ca=ca, certificate=pair.cert_pem, key=pair.key_pem)
     join.kubeconfig.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write_private(join.kubeconfig, render_kubeconfig(config, user=f"system:node:{join.node_name}").encode())
 
@@ -126,26 +122,3 @@ def _chain_of(tls: Any) -> list[bytes]:
     if hasattr(tls, "get_unverified_chain"):  # public since Python 3.13
         return list(tls.get_unverified_chain())
     return [certificate.public_bytes(_DER) for certificate in tls._sslobj.get_unverified_chain()]
-
-
-async def _certificate(client: Client, node_name: str, key: bytes) -> bytes:
-    name = f"node-csr-{secrets.token_hex(10)}"
-    request = certificates.new_request(node_subject(node_name), key)
-    body = {
-        "apiVersion": CERTIFICATESIGNINGREQUESTS.api_version,
-        "kind": CERTIFICATESIGNINGREQUESTS.kind,
-        "metadata": {"name": name},
-        "spec": {
-            "request": base64.b64encode(request).decode(),
-            "signerName": CLIENT_SIGNER,
-            "usages": ["digital signature", "client auth"],
-        },
-    }
-    answer = await client.create(CERTIFICATESIGNINGREQUESTS, body, into=SigningRequest)
-    while not answer.status.certificate:
-        for condition in answer.status.conditions:
-            if condition.type in ("Denied", "Failed"):
-                raise CannotJoin(f"the certificate was refused: {condition.message or condition.reason}")
-        await asyncio.sleep(_LOOK_EVERY_S)
-        answer = await client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
-    return base64.b64decode(answer.status.certificate)

@@ -6,7 +6,6 @@ that signs tokens are never replaced.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from orchestrator.config import BadConfig, Config
 from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import DAY_S, Authority, BadCertificate, Issued, Subject
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig, render_kubeconfig
+from orchestrator.machinery.private_files import write_private
 
 _RENEW_BEFORE_S = 60 * DAY_S  # a machine that is restarted six times a year never serves an expired certificate
 _SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -124,17 +124,6 @@ def ensure(config: Config, *, now: float) -> Pki:
     ):
         _ensure_kubeconfig(path, subject, url, user, authority, now=now)
     return where
-
-
-def write_private(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file so that it is there whole or not at all, and never readable by others on the way."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _ensure_pair(

@@ -3,83 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS
-from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.machinery.certificates import (
     BadCertificate,
     Issued,
     Subject,
     expires_at,
     is_issued_by,
-    new_key,
-    new_request,
     subject_of,
 )
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
-from orchestrator.machinery.errors import ApiError, NotFound, Unreachable
+from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.kubeconfig import BadKubeconfig, load_kubeconfig, render_kubeconfig
 from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.private_files import write_private
+from orchestrator.machinery.signing import NODE_CLIENT, NODE_SERVING, Purpose, SigningRefused, certified
 
 logger = get_logger(__name__)
 
 _RENEW_BEFORE_S = 30 * 86_400.0
-_POLL_S = 0.5
 # A request that nobody answers may have been refused for a reason that has passed since: ask anew.
 _ASK_AGAIN_S = 300.0
 _RETRY_S = 2.0
 _LOOK_EVERY_S = 12 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """Who signs a certificate, and what it may be used for."""
-
-    signer: str
-    usage: str
-
-
-_SERVING = Purpose("kubernetes.io/kubelet-serving", "server auth")
-_CLIENT = Purpose("kubernetes.io/kube-apiserver-client-kubelet", "client auth")
-
-
-async def certified(client: Client, clock: Clock, subject: Subject, purpose: Purpose) -> Issued | None:
-    """A fresh key and its certificate; None if that was refused, or nobody answered for a while. May take minutes."""
-    key = new_key()
-    body = {
-        "apiVersion": "certificates.k8s.io/v1",
-        "kind": "CertificateSigningRequest",
-        "metadata": {"generateName": "csr-"},
-        "spec": {
-            "request": base64.b64encode(new_request(subject, key)).decode(),
-            "signerName": purpose.signer,
-            "usages": ["digital signature", purpose.usage],
-        },
-    }
-    made = await client.create(CERTIFICATESIGNINGREQUESTS, body, into=SigningRequest)
-    name = made.metadata.name
-    logger.info("certificate.asked", request=name, signer=purpose.signer)
-    deadline = clock.monotonic() + _ASK_AGAIN_S
-    while clock.monotonic() < deadline:
-        try:
-            found = await client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
-        except NotFound:
-            return None
-        if found.status.certificate:
-            logger.info("certificate.issued", request=name)
-            return Issued(base64.b64decode(found.status.certificate), key)
-        if found.has("Denied") or found.has("Failed"):
-            why = next((one.message for one in found.status.conditions if one.type in ("Denied", "Failed")), "")
-            logger.warning("certificate.denied", request=name, why=why[:256])
-            await asyncio.sleep(_ASK_AGAIN_S)
-            return None
-        await asyncio.sleep(_POLL_S)
-    return None
+async def _certified(client: Client, subject: Subject, purpose: Purpose) -> Issued | None:
+    """A fresh key and its certificate; None after a refusal or a silence, once it is time to ask again."""
+    try:
+        async with asyncio.timeout(_ASK_AGAIN_S):
+            return await certified(client, subject, purpose)
+    except TimeoutError:
+        return None
+    except SigningRefused as refused:
+        logger.warning("certificate.denied", signer=purpose.signer, why=str(refused)[:256])
+        await asyncio.sleep(_ASK_AGAIN_S)
+        return None
 
 
 class NodeIdentity:
@@ -107,11 +69,11 @@ class NodeIdentity:
             return  # a token, or an identity that somebody else looks after
         if expires_at(config.certificate) - self._clock.now() > _RENEW_BEFORE_S:
             return
-        issued = await certified(self._client, self._clock, self._subject, _CLIENT)
+        issued = await _certified(self._client, self._subject, NODE_CLIENT)
         if issued is not None:
             renewed = replace(config, certificate=issued.cert_pem, key=issued.key_pem)
             user = self._subject.common_name
-            _write_private(self._kubeconfig, render_kubeconfig(renewed, user=user).encode())
+            write_private(self._kubeconfig, render_kubeconfig(renewed, user=user).encode())
 
 
 class ServingCertificate:
@@ -156,18 +118,11 @@ class ServingCertificate:
         return good and self.key_path.exists()
 
     async def _ask(self) -> None:
-        issued = await certified(self._client, self._clock, self._subject, _SERVING)
+        issued = await _certified(self._client, self._subject, NODE_SERVING)
         if issued is not None:
             self._save(issued.cert_pem, issued.key_pem)
 
     def _save(self, certificate: bytes, key: bytes) -> None:
         self.key_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path, data in ((self.key_path, key), (self.certificate_path, certificate)):
-            _write_private(path, data)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-    os.replace(fresh, path)
+            write_private(path, data)

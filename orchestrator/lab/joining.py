@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 from orchestrator.api.resources import SECRETS
 from orchestrator.bootstrap_tokens import NAMESPACE, new_token, secret_of
@@ -12,6 +11,7 @@ from orchestrator.lab.network import CommandFailed
 from orchestrator.lab.processes import inside, python
 from orchestrator.machinery.certificates import spki_hash
 from orchestrator.machinery.client import Client
+from orchestrator.machinery.private_files import write_private
 
 TOKEN_S = 3600
 """How long a lab's token is good for: nodes join within seconds."""
@@ -49,11 +49,4 @@ def join(lab: LabLayout, node: NodeLayout, token: str) -> None:
         raise CommandFailed(f"node '{node.name}' cannot join: {exc}") from exc
     if done.returncode != 0:
         raise CommandFailed(f"node '{node.name}' cannot join: {done.stderr.strip()[-256:]}")
-    _copy_private(lab.state_dir / "pki" / "proxy.kubeconfig", node.proxy_kubeconfig)
-
-
-def _copy_private(source: Path, target: Path) -> None:
-    partial = target.with_suffix(".partial")
-    partial.touch(mode=0o600)
-    partial.write_bytes(source.read_bytes())
-    partial.replace(target)
+    write_private(node.proxy_kubeconfig, (lab.state_dir / "pki" / "proxy.kubeconfig").read_bytes())
