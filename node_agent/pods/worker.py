@@ -21,6 +21,8 @@ from orchestrator.machinery.log import get_logger
 logger = get_logger(__name__)
 
 _BACKOFF = Backoff(first_s=0.2, limit_s=30.0)
+# Who was cared for this long without a failure begins with the shortest delay again.
+_HEALTHY_S = 60.0
 # Kubernetes' rhythm for files that follow ConfigMaps, Secrets and tokens.
 _REFRESH_S = 60.0
 
@@ -116,6 +118,7 @@ class PodWorkers:
         shell = self._shells[uid]
         failures = 0
         while True:
+            began = self._context.clock.monotonic()
             try:
                 await shell.run()
                 break
@@ -125,7 +128,8 @@ class PodWorkers:
             except* Exception:
                 metrics.POD_FAILURES.inc()
                 logger.exception("pod.failed", pod=shell.pod.metadata.key)
-            failures += 1
+            lasted_s = self._context.clock.monotonic() - began
+            failures = 1 if lasted_s > _HEALTHY_S else failures + 1
             await asyncio.sleep(_BACKOFF.delay_s(failures))
         del self._shells[uid]
         metrics.PODS_HERE.set(len(self._shells))

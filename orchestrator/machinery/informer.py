@@ -65,6 +65,7 @@ class Informer(Generic[V]):
         self._by: dict[str, dict[str, dict[str, V]]] = {name: {} for name in self._indexes}
         self._handlers: list[Handler[V]] = []
         self._synced = asyncio.Event()
+        self._failures = 0  # in a row: whatever the server says ends the row
         self.revision = 0
 
     @property
@@ -98,7 +99,6 @@ class Informer(Generic[V]):
     async def run(self) -> None:
         """Keep the cache current, for ever: list, watch, and list again when the watch cannot go on."""
         backoff = Backoff(first_s=0.2, limit_s=10.0)
-        failures = 0
         listed = False
         while True:
             try:
@@ -106,13 +106,13 @@ class Informer(Generic[V]):
                     await self._list()
                     listed = True
                 await self._watch()
-                failures = 0
+                self._failures = 0
             except Gone as gone:
                 logger.info("informer.relist", resource=self.resource.plural, why=str(gone))
                 listed = False
             except (ApiError, Unreachable) as lost:
-                failures += 1
-                delay_s = jittered(backoff.delay_s(failures), dice=self._dice)
+                self._failures += 1
+                delay_s = jittered(backoff.delay_s(self._failures), dice=self._dice)
                 logger.warning(
                     "informer.lost", resource=self.resource.plural, why=str(lost)[:256], delay_s=round(delay_s, 2)
                 )
@@ -124,6 +124,7 @@ class Informer(Generic[V]):
             self.resource, namespace, into=self._view, label_selector=labels, field_selector=fields
         )
         INFORMER_RELISTS.labels(self.resource.plural).inc()
+        self._failures = 0
         self.replace(listing.items, listing.revision)
 
     async def _watch(self) -> None:
@@ -131,6 +132,7 @@ class Informer(Generic[V]):
         async for event in self._client.watch(
             self.resource, namespace, revision=self.revision, label_selector=labels, field_selector=fields
         ):
+            self._failures = 0
             self.apply(event)
 
     def replace(self, items: Iterable[V], revision: int) -> None:

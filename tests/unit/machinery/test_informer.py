@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api import codec
 from orchestrator.api.resources import PODS
 from orchestrator.api.views.meta import MetaView, ObjectMeta
-from orchestrator.machinery.client import Client
+from orchestrator.machinery.client import Client, Listing
+from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.watch_stream import WatchEvent
@@ -55,6 +61,37 @@ async def test_a_bookmark_only_moves_the_revision() -> None:
     informer.apply(WatchEvent("BOOKMARK", b'{"kind":"Pod","metadata":{"resourceVersion":"50"}}'))
     assert informer.revision == 50
     assert len(informer.values()) == 1
+
+
+class RestartedServer:
+    """A client's view of a server that answers, and is killed whenever a watch has begun; `lives` times."""
+
+    def __init__(self, lives: int) -> None:
+        self.lives = lives
+
+    async def list(self, *_: object, **__: object) -> Listing[MetaView]:
+        return Listing((), 1)
+
+    async def watch(self, *_: object, **__: object) -> AsyncIterator[WatchEvent]:
+        if not self.lives:
+            raise asyncio.CancelledError
+        self.lives -= 1
+        yield an_event("ADDED", a_pod("a", 2))
+        raise Unreachable("killed")
+
+
+async def test_delays_grow_with_failures_in_a_row_not_over_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        delays.append(delay_s)
+
+    monkeypatch.setattr("orchestrator.machinery.informer.asyncio.sleep", sleep)
+    informer = Informer(cast("Client", RestartedServer(8)), PODS, MetaView)
+    with pytest.raises(asyncio.CancelledError):
+        await informer.run()
+    assert len(delays) == 8
+    assert max(delays) <= 0.3
 
 
 async def test_a_second_list_tells_only_what_differs() -> None:

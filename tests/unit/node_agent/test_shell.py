@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from node_agent.pods import labels
+from node_agent.pods.shell import PodShell
 from node_agent.runtime.base import Phase
 from orchestrator.api.views.configuration import ConfigMap
+from orchestrator.machinery.errors import Unreachable
 from tests.support.runtime import PodSide, a_container, a_pod
 
 pytestmark = pytest.mark.looptime
@@ -270,3 +273,27 @@ def readiness(status: dict[str, Any]) -> str:
 
 def is_ready(side: PodSide) -> bool:
     return readiness(side.api.status("web") or {}) == "True"
+
+
+async def test_interruptions_that_are_far_apart_are_each_got_over_at_once(tmp_path, monkeypatch):
+    interrupted: list[float] = []
+    looks: list[float] = []
+    look = PodShell._look
+
+    async def look_or_fail(shell):
+        now = side.context.clock.monotonic()
+        if interrupted and interrupted[-1] == now:
+            raise Unreachable("no answer")
+        looks.append(now)
+        return await look(shell)
+
+    async with PodSide(tmp_path) as side:
+        side.pods.set(a_pod())
+        await side.wait_phase("web", "Running")
+        monkeypatch.setattr(PodShell, "_look", look_or_fail)
+        for _ in range(8):
+            await asyncio.sleep(100)
+            interrupted.append(side.context.clock.monotonic())
+            side.workers.find("default", "web").wake()
+            await side.wait(lambda: looks[-1:] > interrupted[-1:])
+            assert looks[-1] - interrupted[-1] < 1
