@@ -18,8 +18,6 @@ _MARK_EVERY_ROWS = 10_000
 _CHUNK_ROWS = 500
 # Quiet for this long counts as idle: longer than the gaps within a burst, shorter than anybody notices.
 _IDLE_S = 0.2
-# Past this much, a checkpoint does not wait for quiet: it bounds the log, and the pause to some tens of milliseconds.
-_LOG_BYTES_MAX = 16 << 20
 
 
 class Upkeep:
@@ -32,11 +30,11 @@ class Upkeep:
         self._target = compacted
         self._newest = 0
         self._marks: deque[tuple[float, int]] = deque()
-        self._log_bytes = 1  # whatever the last process left is checkpointed at the first quiet moment
+        self._log_grew = True  # whatever the last process left is checkpointed at the first quiet moment
 
     def next_in_s(self) -> float | None:
         """How long the writer may wait for work before `when_idle` wants to run; None: for ever."""
-        if self._log_bytes or self._compacted < self._target:
+        if self._log_grew or self._compacted < self._target:
             return _IDLE_S
         if self._marks:
             return max(_IDLE_S, self._marks[0][0] + HISTORY_S - self._clock.monotonic())
@@ -47,7 +45,7 @@ class Upkeep:
         self._advance_target()
         if self._compacted < self._target:
             self._compact_chunk()
-        elif self._log_bytes:
+        elif self._log_grew:
             self._checkpoint()
 
     def after_commit(self, writes: Sequence[Write]) -> None:
@@ -55,15 +53,13 @@ class Upkeep:
         if not writes:
             return
         self._newest = writes[-1].revision
-        self._log_bytes += sum(len(write.value or b"") + 200 for write in writes)
+        self._log_grew = True
         now = self._clock.monotonic()
         if not self._marks or self._is_due(now):
             self._marks.append((now, self._newest))
         self._advance_target()
         if self._compacted < self._target:
             self._compact_chunk()
-        if self._log_bytes > _LOG_BYTES_MAX:
-            self._checkpoint()
 
     def compact(self, revision: int, *, between: Callable[[], None]) -> None:
         """Compact up to `revision`, letting writers in after every chunk."""
@@ -104,9 +100,9 @@ class Upkeep:
             self._db.rollback()
             raise
         self._compacted = through
-        self._log_bytes += 1
+        self._log_grew = True
 
     def _checkpoint(self) -> None:
         """Move the log into the file without waiting for readers; what they hold back is moved next time."""
-        self._log_bytes = 0
+        self._log_grew = False
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

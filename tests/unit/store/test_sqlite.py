@@ -138,3 +138,16 @@ async def test_a_backup_taken_among_writes_is_a_whole_store(tmp_path: Path) -> N
     during = [record.key for record in (await copy.list("/during/")).records]
     assert sorted(during) == sorted(f"/during/{number}" for number in range(len(during)))
     await copy.close()
+
+
+async def test_the_log_stays_small_under_writers_that_never_pause(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+
+    async def write(writer: int) -> None:
+        for number in range(2_500):
+            await store.put(f"/{writer}/{number}", b"x" * 600, expect_revision=0)
+
+    await asyncio.gather(*(write(writer) for writer in range(8)))
+    log_bytes = (tmp_path / "s.db-wal").stat().st_size
+    await store.close()
+    assert log_bytes < 24 << 20  # these writes fill some 130 MiB of it
