@@ -60,6 +60,10 @@ def _one(pod: Pod, volume: Volume, paths: PodPaths, given: Ingredients, group: i
     files = payload(pod, volume, given)
     if files is None:
         raise ConfigProblem("no volume plugin matched")
+    if volume.config_map is None:
+        # Secrets and tokens are never written to a disk.
+        target.mkdir(parents=True, exist_ok=True)
+        _in_memory(target, "mode=755")
     write_files(target, files, group=group)
     return target
 
@@ -70,13 +74,19 @@ def _empty_dir(target: Path, source: EmptyDirSource, group: int | None) -> Path:
         os.chmod(target, 0o777 if group is None else 0o2777)
         if group is not None:
             os.chown(target, -1, group)
-    if source.medium == "Memory" and not os.path.ismount(target):
+    if source.medium == "Memory":
         size = f"size={quantities.parse_bytes(source.size_limit)}," if source.size_limit else ""
-        options = f"{size}mode=2777" + (f",gid={group}" if group is not None else "")
-        if _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(target))
+        _in_memory(target, f"{size}mode=2777" + (f",gid={group}" if group is not None else ""))
     return target
+
+
+def _in_memory(target: Path, options: str) -> None:
+    """Have the directory's files in memory only, unless they are already."""
+    if os.path.ismount(target):
+        return
+    if _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
 
 
 def _host_path(source: HostPathSource) -> Path:

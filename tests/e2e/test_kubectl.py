@@ -279,7 +279,10 @@ def test_config_maps_and_secrets_reach_pods(cluster, namespace):
     k = lambda *arguments: cluster.kubectl(*arguments, "-n", namespace)  # noqa: E731 - many uses in this test
     k("create", "configmap", "settings", "--from-literal=colour=blue")
     k("create", "secret", "generic", "keys", "--from-literal=password=hush")
-    script = "echo $COLOUR; cat /etc/keys/password; echo; cat /etc/hostname; sleep 3600 & wait $!"
+    script = (
+        "echo $COLOUR; cat /etc/keys/password; echo; cat /etc/hostname; grep -o '^tmpfs /etc/keys' /proc/mounts; "
+        "sleep 3600 & wait $!"
+    )
     pod = a_client_pod("reader", script=script)
     pod["spec"]["containers"][0] |= {
         "env": [{"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}}],
@@ -288,7 +291,7 @@ def test_config_maps_and_secrets_reach_pods(cluster, namespace):
     pod["spec"]["volumes"] = [{"name": "keys", "secret": {"secretName": "keys"}}]
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(pod))
     cluster.wait_pod_ready("reader", namespace)
-    assert k("logs", "reader") == "blue\nhush\nreader\n"
+    assert k("logs", "reader") == "blue\nhush\nreader\ntmpfs /etc/keys\n"
     assert "password:  4 bytes" in k("describe", "secret", "keys")
 
 

@@ -135,6 +135,29 @@ def test_prepare_makes_everything_and_remove_takes_it_away(tmp_path):
     prepare.remove(paths)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+@pytest.mark.parametrize(
+    ("volume", "is_mount"),
+    [
+        pytest.param({"secret": {"secretName": "se"}}, True, id="secret"),
+        pytest.param({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}, True, id="token"),
+        pytest.param({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}, True, id="memory"),
+        pytest.param({"configMap": {"name": "cm"}}, False, id="config-map"),
+    ],
+)
+def test_secrets_are_kept_in_memory_only(tmp_path, volume, is_mount):
+    pod = a_pod(volumes=[{"name": "v", **volume}])
+    paths = PodPaths(tmp_path, "uid")
+    try:
+        for _ in range(2):  # an agent that starts again prepares again
+            ready = prepare.prepare(pod, paths, GIVEN)
+            mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+            assert [mount[2] for mount in mounts if mount[1] == ready["v"]] == ["tmpfs"] * is_mount
+    finally:
+        prepare.remove(paths)
+    assert not paths.root.exists()
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
