@@ -1,11 +1,12 @@
-"""The steps on one pod, carried out on the runtime and the node's files. What fails is written on the shell."""
+"""The steps on one pod, carried out on the runtime and the node's files. What fails is written on the pod's keeper."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from node_agent import metrics
 from node_agent.images.pulls import Request, policy_of
@@ -26,6 +27,7 @@ from node_agent.pods.facts import ConfigProblem
 from node_agent.pods.labels import Seen
 from node_agent.pods.naming import hosts_file
 from node_agent.pods.observed import Failure, Pull, PullPhase
+from node_agent.pods.telling import teller
 from node_agent.probes.ask import Target
 from node_agent.probes.probing import Told
 from node_agent.runtime.base import (
@@ -39,13 +41,8 @@ from node_agent.runtime.base import (
 from node_agent.volumes import prepare
 from node_agent.volumes.paths import PodPaths
 from node_agent.volumes.payload import Ingredients
-from orchestrator.api.objects import Object
 from orchestrator.api.views.configuration import Secret
-from orchestrator.api.views.meta import ObjectReference
-from orchestrator.api.views.pods import Container
-
-if TYPE_CHECKING:
-    from node_agent.pods.shell import PodShell
+from orchestrator.api.views.pods import Container, Pod
 
 # How soon what failed is tried again, doubling.
 _RETRY_FIRST_S = 1.0
@@ -59,17 +56,40 @@ _SANDBOX_STOP_S = 5.0
 _CONTAINER_URGENCY, _SANDBOX_URGENCY = 0, 1
 
 
+class Keeper(Protocol):
+    """Who keeps the pod between steps: what is known of it, and what goes on beside them."""
+
+    pod: Pod
+    is_gone: bool
+    pulls: dict[str, Pull]
+    failures: dict[str, Failure]
+    volumes: dict[str, str] | None
+
+    @property
+    def pod_ip(self) -> str: ...
+
+    def seen(self) -> tuple[tuple[Seen, ...], dict[str, tuple[Seen, ...]]]: ...
+
+    def container(self, name: str) -> Container | None: ...
+
+    def wake(self) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]: ...
+
+    def stop_after_failed_hook(self, container_id: str, name: str, why: str) -> None: ...
+
+
 class Operations:
     """The steps of one pod. Each is safe to repeat; each may raise RuntimeUnreachable."""
 
-    def __init__(self, context: PodContext, shell: PodShell) -> None:
+    def __init__(self, context: PodContext, keeper: Keeper) -> None:
         self._context = context
-        self._shell = shell
+        self._keeper = keeper
         self._failed: dict[str, int] = {}
 
     @property
     def _paths(self) -> PodPaths:
-        return PodPaths(self._context.state_dir, self._shell.pod.metadata.uid)
+        return PodPaths(self._context.state_dir, self._keeper.pod.metadata.uid)
 
     async def take(self, step: Step) -> None:
         """Take one step."""
@@ -90,43 +110,43 @@ class Operations:
     # --- volumes ---
 
     async def _prepare_volumes(self) -> None:
-        context, shell = self._context, self._shell
+        context, keeper = self._context, self._keeper
         try:
             given = await self.ingredients()
-            volumes = await context.files.call(prepare.prepare, shell.pod, self._paths, given)
+            volumes = await context.files.call(prepare.prepare, keeper.pod, self._paths, given)
         except ConfigProblem as problem:
-            _, containers = shell.seen()
+            _, containers = keeper.seen()
             if containers:
                 # Adopted: what runs has its files already, and a refresh will bring them up to date later.
-                shell.volumes = self._known_volumes()
+                keeper.volumes = self._known_volumes()
                 return
             self.told("")("Warning", "FailedMount", str(problem))
             self._fail("", "ContainerCreating", str(problem))
             return
         self._succeed("")
-        shell.volumes = dict(volumes)
+        keeper.volumes = dict(volumes)
 
     async def ingredients(self) -> Ingredients:
         """What the pod's files are made of. Raises ConfigProblem."""
-        context, pod = self._context, self._shell.pod
+        context, pod = self._context, self._keeper.pod
         refs, tokens = await asyncio.gather(context.references.of(pod), context.tokens.tokens(pod))
-        return Ingredients(refs=refs, facts=context.facts, tokens=tokens, pod_ip=self._shell.pod_ip)
+        return Ingredients(refs=refs, facts=context.facts, tokens=tokens, pod_ip=self._keeper.pod_ip)
 
     def _known_volumes(self) -> dict[str, str]:
         return {
             volume.name: volume.host_path.path if volume.host_path else str(self._paths.volume(volume.name))
-            for volume in self._shell.pod.spec.volumes
+            for volume in self._keeper.pod.spec.volumes
         }
 
     async def refresh(self) -> None:
         """Bring the pod's files up to date with the objects they are made of. Raises ConfigProblem."""
         given = await self.ingredients()
-        await self._context.files.call(prepare.refresh, self._shell.pod, self._paths, given)
+        await self._context.files.call(prepare.refresh, self._keeper.pod, self._paths, given)
 
     # --- the sandbox ---
 
     async def _start_sandbox(self, attempt: int) -> None:
-        context, pod = self._context, self._shell.pod
+        context, pod = self._context, self._keeper.pod
         if not pod.spec.host_network:
             await context.network_ready.wait()
         spec = sandbox_spec(pod, context.facts, image=context.pause_image, network=context.network, attempt=attempt)
@@ -169,22 +189,22 @@ class Operations:
     # --- images ---
 
     async def _pull(self, name: str) -> None:
-        container = self._shell.container(name)
+        container = self._keeper.container(name)
         assert container is not None
         secrets: tuple[Secret, ...] = ()
         with suppress(ConfigProblem):  # without credentials the registry says what is wrong
-            secrets = await self._context.references.pull_secrets(self._shell.pod)
+            secrets = await self._context.references.pull_secrets(self._keeper.pod)
         request = Request(
             image=container.image,
             policy=policy_of(container.image, container.image_pull_policy),
             secrets=secrets,
             told=self.told(name),
-            woken=self._shell.wake,
+            woken=self._keeper.wake,
         )
         pull, image = await self._context.pulls.want(request)
         if image is not None:
             self.remember(image)
-        self._shell.pulls[name] = pull
+        self._keeper.pulls[name] = pull
 
     def pull_of(self, container: Container) -> Pull:
         """How far an image is that was being pulled when last looked at."""
@@ -201,9 +221,9 @@ class Operations:
     # --- containers ---
 
     async def _start_container(self, name: str, attempt: int) -> None:
-        context, shell = self._context, self._shell
-        container = shell.container(name)
-        sandboxes, containers = shell.seen()
+        context, keeper = self._context, self._keeper
+        container = keeper.container(name)
+        sandboxes, containers = keeper.seen()
         sandbox = next((one for one in sandboxes if one.state.pid), None)
         assert container is not None
         if sandbox is None:
@@ -212,9 +232,9 @@ class Operations:
             image = await context.runtime.image(container.image)
             around = await self._surroundings(container, attempt, sandbox.state.id, image)
             previous = next(iter(containers.get(name, ())), None)
-            spec = container_spec(shell.pod, container, context.facts, around, attempt=attempt, previous=previous)
+            spec = container_spec(keeper.pod, container, context.facts, around, attempt=attempt, previous=previous)
         except NoSuchImage:
-            shell.pulls.pop(name, None)
+            keeper.pulls.pop(name, None)
             return
         except (ConfigProblem, OSError) as problem:
             self.told(name)("Warning", "Failed", f"Error: {problem}")
@@ -227,7 +247,7 @@ class Operations:
                 await context.watch.look_at_all()
                 return
             except NoSuchImage:
-                shell.pulls.pop(name, None)
+                keeper.pulls.pop(name, None)
                 return
             except RuntimeRefused as refused:
                 self.told(name)("Warning", "Failed", f"Error: {refused}")
@@ -237,8 +257,8 @@ class Operations:
             await self._start(container, container_id)
 
     async def _start(self, container: Container, container_id: str) -> None:
-        context, shell, name = self._context, self._shell, container.name
-        shell.pulls.pop(name, None)
+        context, keeper, name = self._context, self._keeper, container.name
+        keeper.pulls.pop(name, None)
         self._succeed(name)
         try:
             await context.runtime.start(container_id)
@@ -250,17 +270,17 @@ class Operations:
         self.told(name)("Normal", "Started", f"Started container {name}")
         await context.watch.look(container_id)
         if container.lifecycle is not None and container.lifecycle.post_start is not None:
-            shell.spawn(self._post_start(container, container_id), name=f"post-start-{name}")
+            keeper.spawn(self._post_start(container, container_id), name=f"post-start-{name}")
 
     async def _surroundings(self, container: Container, attempt: int, sandbox_id: str, image: Image) -> Surroundings:
-        context, shell, paths = self._context, self._shell, self._paths
+        context, keeper, paths = self._context, self._keeper, self._paths
         self.remember(image)
-        refs = await context.references.of(shell.pod)
+        refs = await context.references.of(keeper.pod)
         message = paths.message(container.name, attempt)
         around = Surroundings(
             sandbox_id=sandbox_id,
-            env=environment(shell.pod, container, refs, context.facts, shell.pod_ip),
-            volumes=shell.volumes or {},
+            env=environment(keeper.pod, container, refs, context.facts, keeper.pod_ip),
+            volumes=keeper.volumes or {},
             hosts_path=str(paths.hosts),
             resolv_path=str(paths.resolv_conf),
             message_path=str(message),
@@ -271,7 +291,7 @@ class Operations:
 
     def _make_files(self, container: Container, message: Path, around: Surroundings) -> None:
         prepare.write_if_changed(
-            self._paths.hosts, hosts_file(self._shell.pod, self._context.facts, self._shell.pod_ip)
+            self._paths.hosts, hosts_file(self._keeper.pod, self._context.facts, self._keeper.pod_ip)
         )
         prepare.make_message_file(message)
         for mount in container.volume_mounts:
@@ -282,11 +302,11 @@ class Operations:
     async def _post_start(self, container: Container, container_id: str) -> None:
         assert container.lifecycle is not None
         assert container.lifecycle.post_start is not None
-        target = Target(container=container, container_id=container_id, address=self._shell.pod_ip)
+        target = Target(container=container, container_id=container_id, address=self._keeper.pod_ip)
         answer = await self._context.asker.hook(container.lifecycle.post_start, target, _HOOK_TIMEOUT_S)
         if not answer.well:
             self.told(container.name)("Warning", "FailedPostStartHook", f"PostStartHook failed: {answer.text}"[:1024])
-            self._shell.stop_after_failed_hook(
+            self._keeper.stop_after_failed_hook(
                 container_id, container.name, f"Container {container.name} failed its postStart hook"
             )
 
@@ -315,16 +335,16 @@ class Operations:
 
     async def finalize(self) -> None:
         """Remove everything of the pod from this node, and then the pod from the API."""
-        context, shell = self._context, self._shell
-        uid = shell.pod.metadata.uid
-        sandboxes, containers = shell.seen()
+        context, keeper = self._context, self._keeper
+        uid = keeper.pod.metadata.uid
+        sandboxes, containers = keeper.seen()
         everything = [*sandboxes, *(one for found in containers.values() for one in found)]
         async with asyncio.TaskGroup() as removing:
             for one in everything:
                 removing.create_task(self._remove(one.state.id), name=f"remove-{one.name}")
         await context.files.call(prepare.remove, self._paths)
-        if not shell.is_gone:
-            await context.reporter.take_off(shell.pod)
+        if not keeper.is_gone:
+            await context.reporter.take_off(keeper.pod)
         context.reporter.forget(uid)
         context.tokens.forget(uid)
 
@@ -332,54 +352,19 @@ class Operations:
 
     def told(self, container: str) -> Told:
         """Records events about the pod, or about one of its containers."""
-        pod = self._shell.pod
-        field_path = ""
-        if container:
-            kind = "initContainers" if any(one.name == container for one in pod.spec.init_containers) else "containers"
-            field_path = f"spec.{kind}{{{container}}}"
-        reference = ObjectReference(
-            api_version="v1",
-            kind="Pod",
-            name=pod.metadata.name,
-            namespace=pod.metadata.namespace,
-            uid=pod.metadata.uid,
-            field_path=field_path,
-        )
-
-        def tell(kind: str, reason: str, message: str) -> None:
-            self._context.recorder.event(reference, type=kind, reason=reason, message=message)
-
-        return tell
-
-    def tell_of_back_offs(self, before: Object, after: Object) -> None:
-        """An event for each container that has begun to wait out a back-off."""
-        meta = self._shell.pod.metadata
-        waited = _in_back_off(before)
-        for name, count in _in_back_off(after):
-            if (name, count) not in waited:
-                message = f"Back-off restarting failed container {name} in pod {meta.name}_{meta.namespace}({meta.uid})"
-                self.told(name)("Warning", "BackOff", message)
+        return teller(self._context.recorder, self._keeper.pod, container)
 
     def _fail(self, name: str, reason: str, message: str) -> None:
         count = self._failed.get(name, 0) + 1
         self._failed[name] = count
         delay_s = min(_RETRY_MAX_S, _RETRY_FIRST_S * 2 ** min(count - 1, 10))
-        self._shell.failures[name] = Failure(
+        self._keeper.failures[name] = Failure(
             reason=reason, message=message, retry_at=self._context.clock.now() + delay_s
         )
 
     def _succeed(self, name: str) -> None:
         self._failed.pop(name, None)
-        self._shell.failures.pop(name, None)
-
-
-def _in_back_off(status: Object) -> set[tuple[str, int]]:
-    entries = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
-    return {
-        (one["name"], one["restartCount"])
-        for one in entries
-        if one["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff"
-    }
+        self._keeper.failures.pop(name, None)
 
 
 def _read_start(path: Path) -> str:

@@ -19,6 +19,7 @@ from node_agent.pods.observed import Failure, Observed, Pull, PullPhase, group
 from node_agent.pods.operations import Operations
 from node_agent.pods.status import status_of
 from node_agent.pods.stopping import Stopping
+from node_agent.pods.telling import tell_of_back_offs
 from node_agent.probes.ask import Target
 from node_agent.probes.probing import Probing
 from node_agent.runtime.base import NoSuchContainer, NoSuchImage, Phase, RuntimeRefused, RuntimeUnreachable
@@ -298,7 +299,7 @@ class PodShell:
         if not self._has_run and status["phase"] == "Running":
             self._has_run = True
             metrics.POD_START_SECONDS.observe(context.clock.monotonic() - self._first_seen)
-        self._operations.tell_of_back_offs(self._status, status)
+        tell_of_back_offs(self._context.recorder, self.pod, self._status, status)
         if status != self._status:
             logger.info("pod.status", pod=self.pod.metadata.key, phase=status["phase"], reason=status.get("reason"))
         self._status = status
