@@ -122,28 +122,10 @@ class Parts:
         info: RuntimeInfo,
     ) -> Parts:
         """Put the parts together; nothing runs yet."""
-        state_dir = Path(config.state_dir)
         pods = Informer(client, PODS, Pod, field_selector=f"spec.nodeName={config.node_name}")
         nodes = Informer(client, NODES, Node)
         services = Informer(client, SERVICES, Service)
-        watch = ContainerWatch(runtime, group_label=labels.POD_UID)
-        context = PodContext(
-            runtime=runtime,
-            watch=watch,
-            pulls=ImagePulls(runtime, clock),
-            references=PodReferences(client, services, clock),
-            tokens=PodTokens(client, clock),
-            reporter=StatusReporter(client, clock),
-            recorder=EventRecorder(client, clock, component="kubelet", host=config.node_name),
-            asker=asker,
-            files=files,
-            clock=clock,
-            facts=node_facts(config, info),
-            state_dir=state_dir,
-            network=NETWORK,
-            pause_image=PAUSE_IMAGE,
-            pause_archive=pause_archive(info.architecture),
-        )
+        context = _pod_context(config, clock, runtime, files, client, asker, info, services)
 
         def network_ready() -> None:
             context.network_ready.set()
@@ -162,28 +144,13 @@ class Parts:
             runtime,
             clock,
             files,
-            identity=Identity(
-                name=config.node_name,
-                address=config.node_ip,
-                port=config.kubelet_port,
-                pods_max=config.pods_max,
-                cpu_reserved=config.cpu_reserved,
-                memory_reserved=config.memory_reserved,
-                labels=config.labels,
-            ),
+            identity=_identity(config),
             info=info,
-            disk=state_dir,
-            health=lambda: Health(runtime=_runtime_health(watch), network=_network_health(network)),
+            disk=Path(config.state_dir),
+            health=lambda: Health(runtime=_runtime_health(context.watch), network=_network_health(network)),
         )
-        watch.when_up_or_down(registration.changed)
-
-        def node_changed(old: Node | None, new: Node | None) -> None:
-            if new is not None and new.metadata.name == config.node_name:
-                registration.seen(new)
-            elif new is None and old is not None and old.metadata.name == config.node_name:
-                registration.gone()
-
-        nodes.subscribe(node_changed)
+        context.watch.when_up_or_down(registration.changed)
+        nodes.subscribe(registration.node_changed)
         workers = PodWorkers(context, pods, node_labels=registration.labels, allocatable=registration.allocatable)
         return cls(
             config=config,
@@ -193,14 +160,7 @@ class Parts:
             network=network,
             workers=workers,
             server=KubeletServer(workers, runtime, clock, files, node_name=config.node_name),
-            certificate=ServingCertificate(
-                client,
-                clock,
-                directory=state_dir / "pki",
-                node_name=config.node_name,
-                address=config.node_ip,
-                ca=access.ca,
-            ),
+            certificate=_serving_certificate(config, client, clock, access.ca),
             client=client,
             identity=NodeIdentity(client, clock, kubeconfig=Path(config.kubeconfig), node_name=config.node_name),
             ca=access.ca,
@@ -259,6 +219,59 @@ class Parts:
                     context.load_cert_chain(self.certificate.certificate_path, self.certificate.key_path)
         finally:
             await runner.cleanup()
+
+
+def _pod_context(
+    config: Config,
+    clock: Clock,
+    runtime: ContainerRuntime,
+    files: BlockingCalls,
+    client: Client,
+    asker: Asker,
+    info: RuntimeInfo,
+    services: Informer[Service],
+) -> PodContext:
+    """What the pods share."""
+    return PodContext(
+        runtime=runtime,
+        watch=ContainerWatch(runtime, group_label=labels.POD_UID),
+        pulls=ImagePulls(runtime, clock),
+        references=PodReferences(client, services, clock),
+        tokens=PodTokens(client, clock),
+        reporter=StatusReporter(client, clock),
+        recorder=EventRecorder(client, clock, component="kubelet", host=config.node_name),
+        asker=asker,
+        files=files,
+        clock=clock,
+        facts=node_facts(config, info),
+        state_dir=Path(config.state_dir),
+        network=NETWORK,
+        pause_image=PAUSE_IMAGE,
+        pause_archive=pause_archive(info.architecture),
+    )
+
+
+def _serving_certificate(config: Config, client: Client, clock: Clock, ca: bytes) -> ServingCertificate:
+    return ServingCertificate(
+        client,
+        clock,
+        directory=Path(config.state_dir) / "pki",
+        node_name=config.node_name,
+        address=config.node_ip,
+        ca=ca,
+    )
+
+
+def _identity(config: Config) -> Identity:
+    return Identity(
+        name=config.node_name,
+        address=config.node_ip,
+        port=config.kubelet_port,
+        pods_max=config.pods_max,
+        cpu_reserved=config.cpu_reserved,
+        memory_reserved=config.memory_reserved,
+        labels=config.labels,
+    )
 
 
 def node_facts(config: Config, info: RuntimeInfo) -> NodeFacts:

@@ -88,12 +88,20 @@ class Registration:
         """Something that the status shows has changed: look now."""
         self._changed.set()
 
-    def gone(self) -> None:
+    def node_changed(self, old: Node | None, new: Node | None) -> None:
+        """An informer's news of Nodes, of which only our own is heard."""
+        name = self._identity.name
+        if new is not None and new.metadata.name == name:
+            self._seen(new)
+        elif new is None and old is not None and old.metadata.name == name:
+            self._gone()
+
+    def _gone(self) -> None:
         """Somebody deleted the Node: as long as the agent runs there is one, so it is made again."""
         self._told = {}
         self._changed.set()
 
-    def seen(self, node: Node) -> None:
+    def _seen(self, node: Node) -> None:
         """The API's Node: where somebody else has spoken for us while we were silent, say it again at once."""
         if not self._told:
             return

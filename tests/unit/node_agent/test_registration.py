@@ -115,7 +115,7 @@ async def test_a_node_registers_tells_of_changes_and_comes_back_when_deleted():
     assert ready(api) == "False"
 
     del api.objects[("Node", "n1")]
-    registration.gone()
+    registration.node_changed(node, None)
     await asyncio.sleep(5)
     assert ready(api) == "False"
     running.cancel()
@@ -131,13 +131,19 @@ async def test_what_others_said_of_the_node_while_it_was_silent_is_put_right_at_
     await asyncio.sleep(5)
     stored = api.objects[("Node", "n1")]
     told = len(api.writes)
-    registration.seen(msgspec.convert(stored, Node))
+    registration.node_changed(None, msgspec.convert(stored, Node))
     await asyncio.sleep(1)
     assert len(api.writes) == told
 
     for condition in stored["status"]["conditions"]:
         condition.update(status="Unknown", reason="NodeStatusUnknown")
-    registration.seen(msgspec.convert(stored, Node))
+    other = {**stored, "metadata": {**stored["metadata"], "name": "n2"}}
+    registration.node_changed(None, msgspec.convert(other, Node))
+    registration.node_changed(msgspec.convert(other, Node), None)
+    await asyncio.sleep(1)
+    assert len(api.writes) == told  # another node's silence is not ours to break
+
+    registration.node_changed(None, msgspec.convert(stored, Node))
     await asyncio.sleep(1)
     assert ready(api) == "True"
     assert len(api.writes) == told + 1
