@@ -95,6 +95,9 @@ class PortForward:
             why = f"error forwarding port {port} to pod {self._pod}: {lost.exceptions[0]}".encode()
         finally:
             self._inputs.pop(stream, None)
+            # Who waits to add a piece would wait for ever, and everybody's frames behind it.
+            while not queue.empty():
+                queue.get_nowait()
         with suppress(ConnectionError):
             await self._client.send_bytes(self._framer.data(stream, b"", fin=True))
             if errors:
