@@ -1,4 +1,4 @@
-"""Keeps this node's pod network as the Node objects say. It outlives the agent: only `tear_down` removes it."""
+"""Keeps this node's pod network as the Node objects say. It outlives the agent: only `--cleanup` removes it."""
 
 from __future__ import annotations
 
@@ -66,12 +66,6 @@ class PodNetwork:
                     await self._changed.wait()
             except TimeoutError:
                 continue
-
-    async def tear_down(self) -> None:
-        """Remove everything that `run` has made. Pods must be gone."""
-        await self._routes.remove_all()
-        await firewall.tear_down(self._cluster_cidr)
-        await self._runtime.remove_network(NETWORK)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if old is None or new is None or (old.spec, old.internal_ip) != (new.spec, new.internal_ip):
