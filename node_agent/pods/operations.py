@@ -43,10 +43,10 @@ from node_agent.volumes.paths import PodPaths
 from node_agent.volumes.payload import Ingredients
 from orchestrator.api.views.configuration import Secret
 from orchestrator.api.views.pods import Container, Pod
+from orchestrator.machinery.backoff import Backoff
 
 # How soon what failed is tried again, doubling.
-_RETRY_FIRST_S = 1.0
-_RETRY_MAX_S = 60.0
+_RETRY = Backoff(first_s=1.0, limit_s=60.0)
 _HOOK_TIMEOUT_S = 600.0
 _MESSAGE_MAX = 4096
 # What Kubernetes takes from the log in place of a termination message.
@@ -357,10 +357,8 @@ class Operations:
     def _fail(self, name: str, reason: str, message: str) -> None:
         count = self._failed.get(name, 0) + 1
         self._failed[name] = count
-        delay_s = min(_RETRY_MAX_S, _RETRY_FIRST_S * 2 ** min(count - 1, 10))
-        self._keeper.failures[name] = Failure(
-            reason=reason, message=message, retry_at=self._context.clock.now() + delay_s
-        )
+        retry_at = self._context.clock.now() + _RETRY.delay_s(count)
+        self._keeper.failures[name] = Failure(reason=reason, message=message, retry_at=retry_at)
 
     def _succeed(self, name: str) -> None:
         self._failed.pop(name, None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-_FIRST_DELAY_S = 0.2
-_LONGEST_DELAY_S = 10.0
+from orchestrator.machinery.backoff import Backoff
+
+_BACKOFF = Backoff(first_s=0.2, limit_s=10.0)
 _HEALTHY_AFTER_S = 30.0  # who ran this long did start: the next failure counts as the first one
 
 
@@ -27,4 +28,4 @@ def after_exit(exit_code: int, *, ran_s: float, failures: int) -> Restart:
         return Restart(0.0, 0)
     if ran_s >= _HEALTHY_AFTER_S:
         failures = 0
-    return Restart(min(_FIRST_DELAY_S * 2**failures, _LONGEST_DELAY_S), min(failures + 1, 16))
+    return Restart(_BACKOFF.delay_s(failures + 1), failures + 1)
