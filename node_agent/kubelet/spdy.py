@@ -9,9 +9,9 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 _VERSION = 3
-_SYN_STREAM, _SYN_REPLY, _RST_STREAM, _PING = 1, 2, 3, 6
 _FIN = 1
 # A frame is at most 16 MiB by its length field; none of ours or kubectl's is near this.
 _FRAME_MAX = 1 << 20
@@ -39,6 +39,17 @@ _TAIL = (
 DICTIONARY = (
     b"".join(struct.pack(">I", len(word)) + word.replace("+", " ").encode() for word in _WORDS.split()) + _TAIL.encode()
 )
+
+
+class _Kind(IntEnum):
+    """Control frames, by their numbers in SPDY/3.1."""
+
+    SYN_STREAM = 1
+    SYN_REPLY = 2
+    RST_STREAM = 3
+    PING = 6
+    GOAWAY = 7
+    HEADERS = 8
 
 
 class BadFrame(ValueError):
@@ -127,19 +138,19 @@ class Framer:
             raise BadFrame("not SPDY/3")
         try:
             match word & 0xFFFF:
-                case 1:
+                case _Kind.SYN_STREAM:
                     stream = struct.unpack_from(">I", body)[0] & 0x7FFFFFFF
                     return Open(stream, self._headers(body[10:]), fin)
-                case 2:
+                case _Kind.SYN_REPLY:
                     self._headers(body[4:])
                     return Reply(struct.unpack_from(">I", body)[0] & 0x7FFFFFFF)
-                case 3:
+                case _Kind.RST_STREAM:
                     return Reset(struct.unpack_from(">I", body)[0] & 0x7FFFFFFF)
-                case 6:
+                case _Kind.PING:
                     return Ping(struct.unpack_from(">I", body)[0])
-                case 7:
+                case _Kind.GOAWAY:
                     return GoAway()
-                case 8:
+                case _Kind.HEADERS:
                     # Trailing headers say nothing here, but their compression goes on.
                     self._headers(body[4:])
         except (struct.error, zlib.error) as broken:
@@ -152,7 +163,7 @@ class Framer:
             raise BadFrame("too many headers")
         (count,) = struct.unpack_from(">I", plain)
         at, headers = 4, {}
-        for _ in range(min(count, _HEADERS_MAX)):
+        for _ in range(count):  # what is not there cannot be unpacked
             pair = []
             for _ in range(2):
                 (length,) = struct.unpack_from(">I", plain, at)
@@ -165,11 +176,11 @@ class Framer:
 
     def open(self, stream: int, headers: Mapping[str, str]) -> bytes:
         """Open a stream."""
-        return _control(_SYN_STREAM, 0, struct.pack(">IIH", stream, 0, 0) + self._block(headers))
+        return _control(_Kind.SYN_STREAM, struct.pack(">IIH", stream, 0, 0) + self._block(headers))
 
     def reply(self, stream: int) -> bytes:
         """Accept the peer's stream."""
-        return _control(_SYN_REPLY, 0, struct.pack(">I", stream) + self._block({}))
+        return _control(_Kind.SYN_REPLY, struct.pack(">I", stream) + self._block({}))
 
     def data(self, stream: int, data: bytes, *, fin: bool = False) -> bytes:
         """Bytes on a stream."""
@@ -177,11 +188,11 @@ class Framer:
 
     def reset(self, stream: int) -> bytes:
         """Refuse a stream."""
-        return _control(_RST_STREAM, 0, struct.pack(">II", stream, _INVALID_STREAM))
+        return _control(_Kind.RST_STREAM, struct.pack(">II", stream, _INVALID_STREAM))
 
     def ping(self, number: int) -> bytes:
         """Ask, or answer with the peer's number."""
-        return _control(_PING, 0, struct.pack(">I", number))
+        return _control(_Kind.PING, struct.pack(">I", number))
 
     def _block(self, headers: Mapping[str, str]) -> bytes:
         plain = struct.pack(">I", len(headers))
@@ -191,5 +202,5 @@ class Framer:
         return self._deflate.compress(plain) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
 
 
-def _control(kind: int, flags: int, body: bytes) -> bytes:
-    return struct.pack(">IB", 0x80000000 | _VERSION << 16 | kind, flags) + len(body).to_bytes(3, "big") + body
+def _control(kind: _Kind, body: bytes) -> bytes:
+    return struct.pack(">IB", 0x80000000 | _VERSION << 16 | kind, 0) + len(body).to_bytes(3, "big") + body

@@ -18,8 +18,8 @@ class OwnSocket(socket.socket):
 
     __slots__ = ("_identity",)
 
-    def __init__(self, family: int, kind: int, protocol: int) -> None:
-        super().__init__(family, kind, protocol)
+    def __init__(self, family: int, type: int, proto: int, fileno: int | None = None) -> None:
+        super().__init__(family, type, proto, fileno)
         self._identity = _identity_of(self.fileno())
 
     def __del__(self) -> None:
