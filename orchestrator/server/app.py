@@ -14,7 +14,6 @@ from aiohttp import web
 
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import SERVICES
-from orchestrator.api.selectors import BadSelector, parse_field_selector
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import (
     ApiError,
@@ -29,9 +28,10 @@ from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
 from orchestrator.server.authentication import impersonation
-from orchestrator.server.authentication.base import ANONYMOUS, Credentials, User
-from orchestrator.server.authorization.base import Attributes, Authorizer
+from orchestrator.server.authentication.base import ANONYMOUS, Credentials
+from orchestrator.server.authorization.base import Authorizer
 from orchestrator.server.authorization.chain import refusal
+from orchestrator.server.authorization.questions import attributes_of
 from orchestrator.server.bodies import BODY_BYTES_MAX
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
@@ -244,36 +244,6 @@ def _cut(http: web.BaseRequest) -> web.StreamResponse:
     if http.transport is not None:
         http.transport.abort()
     return web.Response()
-
-
-def attributes_of(request: Request, user: User) -> Attributes:
-    """What authorization is asked about a request."""
-    if not request.resource:
-        return Attributes(user, request.verb, path=request.path)
-    name, selector = request.name, ""
-    if request.query and request.verb in ("list", "watch", "deletecollection"):
-        selector = request.query.get("fieldSelector", "")
-        if selector and not name:
-            name = _selected_name(selector)
-    return Attributes(
-        user,
-        request.verb,
-        request.group,
-        request.version,
-        request.resource,
-        request.subresource,
-        request.namespace,
-        name,
-        request.path,
-        selector,
-    )
-
-
-def _selected_name(selector: str) -> str:
-    try:
-        return parse_field_selector(selector).exact("metadata.name") or ""
-    except BadSelector:
-        return ""  # the endpoint says what is wrong with it
 
 
 def _is_misplaced(request: Request) -> bool:

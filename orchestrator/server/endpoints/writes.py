@@ -15,8 +15,8 @@ from orchestrator.api.schema.shapes import Schema
 from orchestrator.machinery.errors import BadRequest, Invalid, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 from orchestrator.server import bodies, forms, writes
 from orchestrator.server.answers import Answer
-from orchestrator.server.authorization.base import Attributes
 from orchestrator.server.authorization.chain import refusal
+from orchestrator.server.authorization.questions import attributes_of
 from orchestrator.server.core import Call
 from orchestrator.server.writes import Prepare, Transform
 
@@ -56,18 +56,15 @@ async def update(call: Call, *, subresource: str = "", prepare: Prepare = writes
     except NotFound:
         if kind.strategy.must_exist_for_update or subresource or body["metadata"].get("resourceVersion"):
             raise
-        _check_may_create(call, kind)
+        _check_may_create(call)
         stored = await writes.create(call, kind, body)
         return forms.one(call, kind, stored.value, 201)
     return forms.one(call, kind, stored.value)
 
 
-def _check_may_create(call: Call, kind: Kind) -> None:
+def _check_may_create(call: Call) -> None:
     """An update that turns out to create needs that permission too."""
-    resource, request = kind.resource, call.request
-    attributes = Attributes(
-        call.user, "create", resource.group, resource.version, resource.plural, "", request.namespace, request.name
-    )
+    attributes = attributes_of(call.request, call.user, verb="create")
     verdict = call.core.authorizer.authorize(attributes)
     if not verdict.allowed:
         raise refusal(attributes, verdict)
