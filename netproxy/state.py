@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from orchestrator.api.views.network import EndpointSlice, NodeView, Service
+from orchestrator.machinery.whole_files import write_whole
 
 # Raise it when a view changes its meaning: an older file is then ignored.
 VERSION = 1
@@ -27,18 +26,7 @@ class ClusterState(msgspec.Struct, frozen=True):
 def save(directory: Path, state: ClusterState) -> None:
     """Write the state, whole or not at all. Raises `OSError`."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / FILE_NAME
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(msgspec.msgpack.encode(state))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    write_whole(directory / FILE_NAME, msgspec.msgpack.encode(state))
 
 
 def load(directory: Path) -> ClusterState | None:

@@ -18,8 +18,8 @@ from orchestrator.machinery.certificates import BadCertificate, Subject
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig, render_kubeconfig
-from orchestrator.machinery.private_files import write_private
 from orchestrator.machinery.signing import NODE_CLIENT, SigningRefused, certified
+from orchestrator.machinery.whole_files import write_private
 
 _DIAL_TIMEOUT_S = 10.0
 _RENEW_BEFORE_S = 30 * certificates.DAY_S

@@ -15,7 +15,7 @@ from orchestrator.config import BadConfig, Config
 from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import DAY_S, Authority, BadCertificate, Issued, Subject
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig, render_kubeconfig
-from orchestrator.machinery.private_files import write_private
+from orchestrator.machinery.whole_files import write_private, write_whole
 
 _RENEW_BEFORE_S = 60 * DAY_S  # a machine that is restarted six times a year never serves an expired certificate
 _SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -94,7 +94,7 @@ def ensure(config: Config, *, now: float) -> Pki:
     if not where.ca_cert.exists():
         pair = certificates.new_authority("wherry", now=now)
         write_private(where.ca_key, pair.key_pem)
-        write_private(where.ca_cert, pair.cert_pem, mode=0o644)
+        write_whole(where.ca_cert, pair.cert_pem)
     if not where.token_key.exists():
         write_private(where.token_key, certificates.new_key())
     authority = Authority(Issued(where.ca_cert.read_bytes(), where.ca_key.read_bytes()))
@@ -134,7 +134,7 @@ def _ensure_pair(
         return
     pair = issue()
     write_private(key, pair.key_pem)
-    write_private(cert, pair.cert_pem, mode=0o644)
+    write_whole(cert, pair.cert_pem)
 
 
 def _ensure_kubeconfig(path: Path, subject: Subject, url: str, user: str, authority: Authority, *, now: float) -> None:

@@ -19,8 +19,8 @@ from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.kubeconfig import BadKubeconfig, load_kubeconfig, render_kubeconfig
 from orchestrator.machinery.log import get_logger
-from orchestrator.machinery.private_files import write_private
 from orchestrator.machinery.signing import NODE_CLIENT, NODE_SERVING, Purpose, SigningRefused, certified
+from orchestrator.machinery.whole_files import write_private
 
 logger = get_logger(__name__)
 

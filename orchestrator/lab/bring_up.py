@@ -28,6 +28,7 @@ from orchestrator.lab.record import Record
 from orchestrator.lab.supervisor import launch, read_specs
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.whole_files import write_whole
 
 logger = get_logger(__name__)
 
@@ -138,22 +139,18 @@ def write_configurations(lab: LabLayout, kept: Record) -> None:
     """Write the files that the lab's processes are started with."""
     own = lab.state_dir / "registry"
     own.mkdir(parents=True, exist_ok=True)
-    _write(own / "registry.yaml", registry.registry_config(address=lab.registry, directory=own / "images"))
+    write_whole(
+        own / "registry.yaml", registry.registry_config(address=lab.registry, directory=own / "images").encode()
+    )
     if kept.hub:
         config = registry.registry_config(address=lab.hub_mirror, directory=own / "hub", remote=registry.HUB)
-        _write(own / "hub-mirror.yaml", config)
-    _write(lab.state_dir / "orchestrator.yaml", orchestrator_config(lab))
+        write_whole(own / "hub-mirror.yaml", config.encode())
+    write_whole(lab.state_dir / "orchestrator.yaml", orchestrator_config(lab).encode())
     for node in lab.nodes:
         node.directory.mkdir(parents=True, exist_ok=True)
-        _write(node.directory / "containerd.toml", containerd_config(node))
+        write_whole(node.directory / "containerd.toml", containerd_config(node).encode())
         settings = dockerd_config(lab, node, mirrors=mirrors_of(lab, kept))
-        _write(node.directory / "daemon.json", json.dumps(settings, indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
+        write_whole(node.directory / "daemon.json", json.dumps(settings, indent=1).encode() + b"\n")
 
 
 def _launch(lab: LabLayout, specs: tuple[ProcessSpec, ...]) -> None:

@@ -11,7 +11,7 @@ from orchestrator.lab.network import CommandFailed
 from orchestrator.lab.processes import inside, python
 from orchestrator.machinery.certificates import spki_hash
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.private_files import write_private
+from orchestrator.machinery.whole_files import write_private
 
 TOKEN_S = 3600
 """How long a lab's token is good for: nodes join within seconds."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestrator.lab.layout import LabLayout, lay_out, lay_out_single
+from orchestrator.machinery.whole_files import write_whole
 
 FILE = "lab.json"
 
@@ -35,9 +36,7 @@ class Record:
 def save(state_dir: Path, record: Record) -> None:
     """Keep `record`; replaces an earlier one in one step."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    partial = state_dir / f"{FILE}.partial"
-    partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    partial.replace(state_dir / FILE)
+    write_whole(state_dir / FILE, json.dumps(asdict(record), indent=1).encode() + b"\n")
 
 
 def load(state_dir: Path) -> Record | None:

@@ -22,6 +22,7 @@ from orchestrator.lab.processes import SUPERVISOR, ProcessSpec, Rank, environmen
 from orchestrator.machinery.backoff import Backoff
 from orchestrator.machinery.clock import Clock, SystemClock
 from orchestrator.machinery.log import configure, get_logger
+from orchestrator.machinery.whole_files import write_whole
 
 logger = get_logger(__name__)
 
@@ -38,10 +39,7 @@ _NAMED_START = 'echo $$ >"$0.partial" && mv "$0.partial" "$0" && exec "$@"'
 
 def write_specs(path: Path, specs: Sequence[ProcessSpec]) -> None:
     """Write down what a supervisor is to run."""
-    text = json.dumps([asdict(spec) for spec in specs], indent=1)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    write_whole(path, json.dumps([asdict(spec) for spec in specs], indent=1).encode())
 
 
 def read_specs(path: Path) -> tuple[ProcessSpec, ...]:
