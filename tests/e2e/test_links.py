@@ -26,18 +26,7 @@ def addresses_in_use(cluster, namespace):
     return {endpoint["nodeName"] for endpoint in endpoints if endpoint["conditions"].get("ready")}
 
 
-@pytest.fixture
-def others_unharmed(cluster):
-    """If a node does not come back, only this test is to fail: its agent is started anew for those that follow."""
-    yield
-    for node in set(cluster.nodes) - cluster.ready_nodes():
-        cluster.restore(node)
-        cluster.kill(f"{node}-node-agent")
-    cluster.wait_all_ready()
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("others_unharmed")
 def test_a_node_that_is_cut_off_is_replaced_and_converges_when_it_returns(cluster, namespace):
     lost = cluster.nodes[-1]
     deployment = a_deployment("spread", replicas=6, tolerations=TOLERATIONS)
