@@ -8,10 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 
+from orchestrator.machinery.libc import checked, libc
+
 _CLOCK_MONOTONIC = 1
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC  # TFD_NONBLOCK and TFD_CLOEXEC have these values
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _TimeSpec(ctypes.Structure):
@@ -26,10 +26,7 @@ class Ticker:
     """Readable every so often while it runs. Register `fd` with epoll; `close` when done."""
 
     def __init__(self) -> None:
-        self.fd: int = _libc.timerfd_create(_CLOCK_MONOTONIC, _FLAGS)
-        if self.fd < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        self.fd = checked(libc.timerfd_create(_CLOCK_MONOTONIC, _FLAGS))
 
     def start(self, every_s: float) -> None:
         """Tick from now on, first after `every_s`."""
@@ -54,6 +51,4 @@ class Ticker:
         whole, part = divmod(every_s, 1.0)
         moment = _TimeSpec(int(whole), int(part * 1e9))
         spec = _TimerSpec(moment, moment)
-        if _libc.timerfd_settime(self.fd, 0, ctypes.byref(spec), None) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        checked(libc.timerfd_settime(self.fd, 0, ctypes.byref(spec), None))

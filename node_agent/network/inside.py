@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 
+from orchestrator.machinery.libc import checked, libc
+
 _CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def socket_inside(pid: int) -> socket.socket:
@@ -17,16 +16,10 @@ def socket_inside(pid: int) -> socket.socket:
     keeps the one it was made in.
     """
     with open("/proc/thread-self/ns/net") as own, open(f"/proc/{pid}/ns/net") as theirs:
-        _enter(theirs.fileno())
+        checked(libc.setns(theirs.fileno(), _CLONE_NEWNET))
         try:
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         finally:
-            _enter(own.fileno())
+            checked(libc.setns(own.fileno(), _CLONE_NEWNET))
     made.setblocking(False)
     return made
-
-
-def _enter(descriptor: int) -> None:
-    if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import stat
@@ -17,10 +16,10 @@ from node_agent.volumes.paths import PodPaths
 from node_agent.volumes.payload import Ingredients, payload
 from orchestrator.api import quantities
 from orchestrator.api.views.pods import EmptyDirSource, HostPathSource, Pod, Volume
+from orchestrator.machinery.libc import checked, libc
 
 _MS_NOSUID, _MS_NODEV = 2, 4
 _MNT_DETACH = 2
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def prepare(pod: Pod, paths: PodPaths, given: Ingredients) -> Mapping[str, str]:
@@ -84,9 +83,8 @@ def _in_memory(target: Path, options: str) -> None:
     """Have the directory's files in memory only, unless they are already."""
     if os.path.ismount(target):
         return
-    if _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
+    flags = _MS_NOSUID | _MS_NODEV
+    checked(libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options.encode()), str(target))
 
 
 def _host_path(source: HostPathSource) -> Path:
@@ -159,7 +157,7 @@ def remove(paths: PodPaths) -> None:
     """Take everything of the pod away, mounts first; success if there is nothing."""
     root = str(paths.root)
     for mount in _mounts_below(root):
-        _libc.umount2(os.fsencode(mount), _MNT_DETACH)
+        libc.umount2(os.fsencode(mount), _MNT_DETACH)
     # A mount that would not go keeps its files: what it shows is not the pod's to delete.
     if not _mounts_below(root):
         shutil.rmtree(root, ignore_errors=True)

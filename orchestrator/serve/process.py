@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import fcntl
 import os
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.config import BadConfig, Config
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig
+from orchestrator.machinery.libc import libc
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_S = 0.05
@@ -25,7 +25,7 @@ _LOCK_TIMEOUT_S = 20.0
 def die_with_parent() -> None:
     """Have SIGTERM sent to us when the supervisor ends, however it ends: its successor starts its own processes."""
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)  # it ended before we asked
 
