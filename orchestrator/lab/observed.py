@@ -16,6 +16,16 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 PID_BYTES_MAX = 32
 
+# Places in what `_stat` returns: the field's number in proc_pid_stat(5), less three.
+STATE = 0
+VIRTUAL_SIZE = 20
+ENV_START = 47
+ENV_END = 48
+
+# The kernel is done with it within microseconds; only a program on a file system that hangs takes longer.
+EXECUTION_POLL_S = 0.001
+EXECUTION_POLLS = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marked:
@@ -59,19 +69,42 @@ def read_pid(path: Path) -> int | None:
 
 def is_alive(pid: int) -> bool:
     """Whether the process exists and has not ended yet (a zombie has)."""
-    try:
-        status = (PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+    fields = _stat(pid)
+    return bool(fields) and fields[STATE] not in ("Z", "X")
 
 
 def environment_of(pid: int) -> tuple[bytes, ...]:
-    """The variables the process was started with; nothing if it is gone."""
+    """The variables the process was started with; nothing if it is gone, or one of the kernel's own.
+
+    Whoever starts a program hears of it before its variables can be read: execve(2) lays them into the new memory
+    last. That moment is waited for, or a daemon just started would pass for somebody else's.
+    """
+    for _ in range(EXECUTION_POLLS):
+        try:
+            content = (PROC / str(pid) / "environ").read_bytes()
+        except OSError:
+            break
+        if content:
+            return tuple(content.split(b"\0"))
+        if not _may_get_variables(pid) or wait_gone(pid, EXECUTION_POLL_S):
+            break
+    return ()
+
+
+def _may_get_variables(pid: int) -> bool:
+    """Whether a process seen without variables is only just being executed, or was until a moment ago."""
+    fields = _stat(pid)
+    if not fields or fields[VIRTUAL_SIZE] == "0":
+        return False
+    return fields[ENV_START] == "0" or fields[ENV_START] != fields[ENV_END]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third on (a name in brackets comes before); empty if it is gone."""
     try:
-        return tuple((PROC / str(pid) / "environ").read_bytes().split(b"\0"))
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ()
+        return []
 
 
 def cgroups_of(prefix: str) -> tuple[Path, ...]:

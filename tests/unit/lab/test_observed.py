@@ -35,6 +35,27 @@ def test_processes_are_found_with_what_they_started(marked, tmp_path):
     assert {process.name for process in observed.marked_processes(tmp_path)} == {"daemon"}
 
 
+def test_a_program_that_is_only_just_executed_has_its_variables():
+    # On one processor the starter runs again before the program's variables are laid out.
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        for _ in range(20):
+            with subprocess.Popen(["/bin/sleep", "60"], env={"KEY": "value"}) as started:
+                variables = observed.environment_of(started.pid)
+                started.kill()
+            assert b"KEY=value" in variables
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
+def test_a_process_without_variables_has_none():
+    with subprocess.Popen(["/bin/sleep", "60"], env={}) as bare:
+        variables = observed.environment_of(bare.pid)
+        bare.kill()
+    assert variables == ()
+
+
 def test_another_labs_processes_are_not_ours(marked, tmp_path):
     assert observed.marked_processes(tmp_path / "other") == ()
     assert observed.marked_processes(tmp_path.parent) == ()
