@@ -115,12 +115,15 @@ async def setup(tmp_path):
 
 
 async def refused(frontend: Frontend) -> None:
+    """Return once nobody listens there; a connection that came just before may still be accepted, or reset."""
     async with asyncio.timeout(10):
         while True:
             try:
                 await ask(frontend)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                pass
             await asyncio.sleep(0.02)
 
 
