@@ -66,6 +66,7 @@ class Informer(Generic[V]):
         self._handlers: list[Handler[V]] = []
         self._synced = asyncio.Event()
         self._failures = 0  # in a row: whatever the server says ends the row
+        self._barren = 0  # rounds in a row whose watch told nothing before it ended or was gone
         self.revision = 0
 
     @property
@@ -101,6 +102,7 @@ class Informer(Generic[V]):
         backoff = Backoff(first_s=0.2, limit_s=10.0)
         listed = False
         while True:
+            self._barren += 1
             try:
                 if not listed:
                     await self._list()
@@ -112,11 +114,16 @@ class Informer(Generic[V]):
                 listed = False
             except (ApiError, Unreachable) as lost:
                 self._failures += 1
+                self._barren = 0
                 delay_s = jittered(backoff.delay_s(self._failures), dice=self._dice)
                 logger.warning(
                     "informer.lost", resource=self.resource.plural, why=str(lost)[:256], delay_s=round(delay_s, 2)
                 )
                 await asyncio.sleep(delay_s)
+                continue
+            # A watch may end with nothing told, as when its server goes. A server that always does so is not stormed.
+            if self._barren > 1:
+                await asyncio.sleep(jittered(backoff.delay_s(self._barren - 1), dice=self._dice))
 
     async def _list(self) -> None:
         namespace, labels, fields = self._scope
@@ -132,7 +139,7 @@ class Informer(Generic[V]):
         async for event in self._client.watch(
             self.resource, namespace, revision=self.revision, label_selector=labels, field_selector=fields
         ):
-            self._failures = 0
+            self._failures = self._barren = 0
             self.apply(event)
 
     def replace(self, items: Iterable[V], revision: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import pytest
@@ -14,7 +15,7 @@ from orchestrator.api import codec
 from orchestrator.api.resources import PODS
 from orchestrator.api.views.meta import MetaView, ObjectMeta
 from orchestrator.machinery.client import Client, Listing
-from orchestrator.machinery.errors import Unreachable
+from orchestrator.machinery.errors import Gone, Unreachable
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.watch_stream import WatchEvent
@@ -92,6 +93,40 @@ async def test_delays_grow_with_failures_in_a_row_not_over_a_life(monkeypatch: p
         await informer.run()
     assert len(delays) == 8
     assert max(delays) <= 0.3
+
+
+class BarrenServer:
+    """A client's view of a server whose lists succeed and whose watches tell nothing; a few events come in between."""
+
+    def __init__(self, *, gone: bool, tells: Sequence[bool]) -> None:
+        self.gone = gone
+        self.tells = list(tells)
+
+    async def list(self, *_: object, **__: object) -> Listing[MetaView]:
+        return Listing((), 1)
+
+    async def watch(self, *_: object, **__: object) -> AsyncIterator[WatchEvent]:
+        if not self.tells:
+            raise asyncio.CancelledError
+        if self.tells.pop(0):
+            yield an_event("ADDED", a_pod("a", 2))
+        if self.gone:
+            raise Gone("too old")
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "ended"])
+@pytest.mark.looptime
+async def test_watches_that_tell_nothing_are_asked_for_more_and_more_slowly(gone: bool, looptime: object) -> None:
+    class Lowest(random.Random):
+        def random(self) -> float:
+            return 0.0
+
+    server = BarrenServer(gone=gone, tells=[False, False, False, False, True, False, True])
+    informer = Informer(cast("Client", server), PODS, MetaView, dice=Lowest())
+    with pytest.raises(asyncio.CancelledError):
+        await informer.run()
+    # The first costs no wait, the next ones 0.2, 0.4 and 0.8 s; what is told ends the row.
+    assert looptime == pytest.approx(0.2 + 0.4 + 0.8)
 
 
 async def test_a_second_list_tells_only_what_differs() -> None:
