@@ -94,6 +94,7 @@ class Proxy:
         self._local = local
         self._changed = asyncio.Event()
         self._changed_at: float | None = None
+        self._has_rules = False  # or the workers would seem to have applied the newest before there are any
         self._unsaved = asyncio.Event()
 
     async def run(self, client: Client, blocking: BlockingCalls) -> None:
@@ -196,6 +197,7 @@ class Proxy:
             rules = self.cluster.rules()
             await self._follow_routes(rules)
             changes = self.pool.apply(rules)
+            self._has_rules = True
             self._unsaved.set()
             if changes:
                 logger.info("rules.changed", changes=len(changes), rules=len(rules))
@@ -273,6 +275,8 @@ class Proxy:
     def _rules_problem(self) -> str | None:
         if not self._kubernetes.has_synced:
             return "neither the API server nor a saved state has said what services there are"
+        if not self._has_rules:
+            return "the first rules are not worked out yet"
         return None if self.pool.has_applied(self.pool.serial) else "a worker has not applied the newest rules"
 
     def _dns_problem(self) -> str | None:

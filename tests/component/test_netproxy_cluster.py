@@ -26,9 +26,11 @@ from tests.support.server import RunningServer, a_running_server, in_a_task
 
 pytestmark = pytest.mark.timeout(60)
 
-# Loopback, so that no route is needed; another network in each test process, so that they run side by side.
-_NETWORK = f"127.{100 + os.getpid() % 100}.0"
-CIDR, DNS_ADDRESS = f"{_NETWORK}.0/16", f"{_NETWORK}.10"
+# Loopback, so that no route is needed; another network in each test process, so that they run side by side. The relay's
+# addresses are in the lower half.
+_NETWORK = f"127.{128 + (os.getpid() >> 8 & 0x7F)}.{os.getpid() & 0xFF}"
+CIDR, DNS_ADDRESS = f"{_NETWORK}.0/24", f"{_NETWORK}.10"
+NODE_PORT = 30_000 + os.getpid() % 2_768  # of every address at once, so another in each test process as well
 
 
 class AlreadyLocal:
@@ -39,6 +41,21 @@ class AlreadyLocal:
 
     async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None:
         self.wanted = set(wanted)
+
+
+class SlowToBecomeLocal(AlreadyLocal):
+    """Addresses that take their time: all but the first call wait for `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.go = asyncio.Event()
+
+    async def follow(self, wanted: Iterable[str], *, again: bool = False) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            await self.go.wait()
+        await super().follow(wanted, again=again)
 
 
 class Setup:
@@ -79,7 +96,7 @@ class Setup:
 
 
 @contextlib.asynccontextmanager
-async def a_setup(directory) -> AsyncIterator[Setup]:
+async def a_setup(directory, local: AlreadyLocal | None = None) -> AsyncIterator[Setup]:
     async with a_running_server(settings=ServerSettings(service_cidr=CIDR)) as server, server.client() as admin:
         node = {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "east"}}}
         await admin.create(NODES, node, into=dict)
@@ -93,7 +110,7 @@ async def a_setup(directory) -> AsyncIterator[Setup]:
             workers=1,
             health_port=0,
         )
-        local = AlreadyLocal()
+        local = local or AlreadyLocal()
         proxy = Proxy(config, SystemClock(), local, dns_port=a_free_port())
         blocking = BlockingCalls("state", threads=1)
         async with server.client("proxy") as client:
@@ -160,18 +177,26 @@ async def test_what_was_known_is_kept_on_disk(setup, tmp_path):
     await until(saved)
 
 
+async def test_it_is_not_healthy_before_the_first_rules_hold(tmp_path):
+    local = SlowToBecomeLocal()
+    async with a_setup(tmp_path, local) as setup:
+        await until(lambda: local.calls > 1 and setup.proxy.pool.has_applied(0))
+        assert setup.proxy._rules_problem() is not None
+        local.go.set()
+        await until(lambda: setup.proxy._rules_problem() is None)
+
+
 async def test_external_addresses_become_local(setup):
     await setup.create_service(externalIPs=["192.0.2.77"])
     await until(lambda: setup.local.wanted == {CIDR, "192.0.2.77"})
 
 
 async def test_a_taken_node_port_becomes_an_event_on_its_service(setup):
-    taken = 31_987
-    squatter = await asyncio.start_server(lambda reader, writer: writer.close(), ANY_ADDRESS, taken)
+    squatter = await asyncio.start_server(lambda reader, writer: writer.close(), ANY_ADDRESS, NODE_PORT)
     async with squatter:
-        await setup.create_service(type="NodePort", ports=[{"port": 80, "nodePort": taken}])
+        await setup.create_service(type="NodePort", ports=[{"port": 80, "nodePort": NODE_PORT}])
         await setup.set_endpoints(8081)
-        wanted = Frontend("TCP", ANY_ADDRESS, taken)
+        wanted = Frontend("TCP", ANY_ADDRESS, NODE_PORT)
         await until(lambda: setup.proxy.pool.failures() == {wanted: "Address already in use"})
         async with asyncio.timeout(20):
             while not (events := await setup.events()):  # noqa: ASYNC110
