@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Iterable
 
@@ -65,9 +66,11 @@ async def _ip(problems: list[str], fine: Iterable[str], *arguments: str) -> bool
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             _, said = await process.communicate()
+    except asyncio.CancelledError:
+        await _end(process)  # or its route might come after all routes have been removed
+        raise
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        await _end(process)
         problems.append(f"cannot run ip {' '.join(arguments)}: no end within {_TIMEOUT_S:.0f} s")
         return False
     text = said.decode(errors="replace").strip()
@@ -75,3 +78,9 @@ async def _ip(problems: list[str], fine: Iterable[str], *arguments: str) -> bool
         return True
     problems.append(f"cannot run ip {' '.join(arguments)}: {text}")
     return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await asyncio.shield(process.wait())
