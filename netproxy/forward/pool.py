@@ -42,6 +42,7 @@ class WorkerPool:
         self._clock = clock
         self._workers = [_Worker(index) for index in range(count)]
         self._rules: dict[Frontend, Rule] = {}
+        self._living: set[str] = set()  # the services that have rules
         self._serial = 0
         self._past: dict[str, Totals] = {}  # counted by workers that have ended
         self._progress = asyncio.Event()
@@ -100,9 +101,9 @@ class WorkerPool:
 
     def _forget_services(self) -> None:
         """Drop the counts of services that are gone, or they would pile up for ever."""
-        living = {rule.service for rule in self._rules.values()}
+        self._living = {rule.service for rule in self._rules.values()}
         for counts in (self._past, *(worker.totals for worker in self._workers)):
-            for name in [name for name in counts if name not in living]:
+            for name in [name for name in counts if name not in self._living]:
                 del counts[name]
 
     async def _keep(self, worker: _Worker) -> None:
@@ -162,7 +163,8 @@ class WorkerPool:
         for frontend, why in report.failures:
             if frontend not in worker.failures:
                 logger.warning("listen.failed", frontend=str(frontend), worker=worker.index, why=why)
-        worker.totals.update(report.totals)
+        # A worker goes on counting for a service that is gone while its connections last.
+        worker.totals.update((name, totals) for name, totals in report.totals.items() if name in self._living)
         worker.applied, worker.failures = report.serial, dict(report.failures)
         self._progress.set()
         self._progress = asyncio.Event()

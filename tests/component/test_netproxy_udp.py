@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,9 @@ from netproxy.rules import ANY_ADDRESS, Frontend
 from tests.support.relay import ADDRESS, a_data_path, a_rule, until
 
 pytestmark = pytest.mark.timeout(60)
+
+# Of every address at once, so `a_free_port` cannot say: one for each test process, and none that the kernel gives away.
+NODE_PORT = 10_000 + os.getpid() % 10_000
 
 
 class Replier(asyncio.DatagramProtocol):
@@ -50,7 +54,7 @@ def a_client(frontend: Frontend, address: str = ""):
 
 async def say(client: socket.socket, text: bytes) -> bytes:
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         client.send(text)
         return await loop.sock_recv(client, 65_535)
 
@@ -81,9 +85,7 @@ async def test_datagrams_stay_whole(path, size):
 
 async def test_a_node_port_answers_from_the_address_that_was_asked(path):
     async with a_replier(b"a") as (port, _):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-            unused.bind(("", 0))
-            frontend = Frontend("UDP", ANY_ADDRESS, unused.getsockname()[1])
+        frontend = Frontend("UDP", ANY_ADDRESS, NODE_PORT)
         await path.put(frontend, a_rule(port))
         for address in (ADDRESS, "127.0.0.9", "127.0.0.1"):
             with a_client(frontend, address) as client:  # connected: an answer from elsewhere would not be heard
@@ -110,12 +112,13 @@ async def test_without_back_ends_datagrams_are_ignored_or_refused_and_served_aga
 
 
 async def test_a_back_end_that_refuses_is_left(path):
-    async with a_replier(b"a") as (port, _):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-            unused.bind(("127.0.0.1", 0))
-            dead = unused.getsockname()[1]
-        frontend = await path.expose(dead, port, protocol="UDP")
-        with a_client(frontend) as client:
-            client.send(b"1")
-            await until(lambda: path.pool.totals()["default/web"].connections == 1)
-            assert await say(client, b"2") == b"a 2"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.connect(("127.0.0.1", 9))  # it holds the port, and hears nobody else: the kernel refuses in its place
+        async with a_replier(b"a") as (port, _):
+            frontend = await path.expose(deaf.getsockname()[1], port, protocol="UDP")
+            with a_client(frontend) as client:
+                client.send(b"1")
+                # Until then the session is still there, and a second datagram would be lost like the first.
+                await until(lambda: path.pool.totals()["default/web"].failures == 1)
+                assert await say(client, b"2") == b"a 2"

@@ -16,7 +16,7 @@ from netproxy.forward import channel
 from netproxy.forward.channel import Batch, Frames, Report
 from netproxy.forward.worker import ORPHAN_DRAINS_S, ORPHAN_SERVES_S, Worker
 from netproxy.rules import Frontend, Put
-from tests.support.relay import ADDRESS, a_rule
+from tests.support.relay import ADDRESS, a_free_port, a_rule
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -88,16 +88,17 @@ def a_backend() -> Iterator[int]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
-        for connection in held:
-            connection.close()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            for connection in held:
+                connection.close()
 
 
 def a_frontend() -> Frontend:
-    with socket.create_server((ADDRESS, 0)) as unused:
-        return Frontend("TCP", ADDRESS, unused.getsockname()[1])
+    return Frontend("TCP", ADDRESS, a_free_port())
 
 
 def dial(frontend: Frontend) -> socket.socket:

@@ -8,15 +8,16 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from netproxy.forward.pool import WorkerPool
 from netproxy.rules import Backend, Frontend, Rule
 from orchestrator.machinery.clock import SystemClock
 
-# Every test process has an address of its own, so that tests run side by side.
-ADDRESS = f"127.77.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF | 1}"
+# Every test process has an address of its own, so that tests run side by side: a worker's listeners share their port
+# with any other's on the same address. The kernel's process ids have 22 bits, and all of them tell.
+ADDRESS = f"127.{64 + (os.getpid() >> 16)}.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
 _ports = itertools.count(20_000)
 
 
@@ -101,11 +102,12 @@ def saying(text: bytes) -> Talk:
     return talk
 
 
-def a_dead_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
+@contextlib.contextmanager
+def a_dead_port() -> Iterator[int]:
+    """A port on which nobody listens, and nobody can: it is held meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def hang_up_hard(writer: asyncio.StreamWriter) -> None:
