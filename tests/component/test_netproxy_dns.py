@@ -7,6 +7,8 @@ import contextlib
 import ipaddress
 import random
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import dns.asyncquery
 import dns.flags
@@ -88,19 +90,20 @@ def texts(reply) -> list[str]:
     return [item.to_text() for rrset in reply.answer for item in rrset]
 
 
-@pytest.fixture
-async def setup(tmp_path):
+@contextlib.asynccontextmanager
+async def a_setup(directory: Path, *, patience_s: float = 10.0) -> AsyncIterator[Setup]:
+    """A server that waits for its upstream for so long: what it says is not to depend on how busy the machine is."""
     upstream = Upstream()
     loop = asyncio.get_running_loop()
     port = a_free_port()
     transport, _ = await loop.create_datagram_endpoint(lambda: upstream, local_addr=(ADDRESS, port))
     streams = await asyncio.start_server(upstream.serve_stream, ADDRESS, port)
-    (tmp_path / "resolv.conf").write_text(f"nameserver 10.96.0.10\nnameserver {ADDRESS}\n")
+    (directory / "resolv.conf").write_text(f"nameserver 10.96.0.10\nnameserver {ADDRESS}\n")
 
     zone = Zone("cluster.local", "10.96.0.10")
     kubernetes = Kubernetes(zone, NETWORK)
-    resolvers = Resolvers(tmp_path / "resolv.conf", [NETWORK], SystemClock(), port=port)
-    forward = Forward(resolvers, dice=random.Random(1), timeout_s=0.3)
+    resolvers = Resolvers(directory / "resolv.conf", [NETWORK], SystemClock(), port=port)
+    forward = Forward(resolvers, dice=random.Random(1), timeout_s=patience_s)
     server = Server(Chain([kubernetes], Cache(), forward, SystemClock()), ADDRESS, a_free_port())
     zone.replace("default/web", names_of(a_service(), [], "cluster.local"))
     pods = [an_endpoint(f"10.244.{number // 200}.{number % 200 + 1}") for number in range(300)]
@@ -112,13 +115,21 @@ async def setup(tmp_path):
     kubernetes.has_synced = True
 
     task = asyncio.create_task(server.run())
-    await server.listening.wait()
-    yield Setup(server, kubernetes, zone, upstream)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    transport.close()
-    streams.close()
+    try:
+        await server.listening.wait()
+        yield Setup(server, kubernetes, zone, upstream)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        transport.close()
+        streams.close()
+
+
+@pytest.fixture
+async def setup(tmp_path):
+    async with a_setup(tmp_path) as running:
+        yield running
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
@@ -195,11 +206,12 @@ async def test_a_forged_reply_is_ignored(setup):
     assert texts(await setup.ask("bank.example.com")) == ["192.0.2.1"]
 
 
-async def test_a_silent_upstream_is_a_failure_and_nothing_else_waits_for_it(setup):
-    setup.upstream.silent = True
-    waiting = asyncio.create_task(setup.ask("slow.example.com"))
-    assert texts(await setup.ask("web.default.svc.cluster.local")) == ["10.96.0.50"]
-    assert (await waiting).rcode() == dns.rcode.SERVFAIL
+async def test_a_silent_upstream_is_a_failure_and_nothing_else_waits_for_it(tmp_path):
+    async with a_setup(tmp_path, patience_s=0.3) as setup:
+        setup.upstream.silent = True
+        waiting = asyncio.create_task(setup.ask("slow.example.com"))
+        assert texts(await setup.ask("web.default.svc.cluster.local")) == ["10.96.0.50"]
+        assert (await waiting).rcode() == dns.rcode.SERVFAIL
 
 
 async def test_nonsense_is_answered_as_nonsense_or_not_at_all(setup):

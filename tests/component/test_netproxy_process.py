@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,9 @@ class Hello(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"hello")
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Hello).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Hello)
+print("listening", flush=True)
+server.serve_forever()
 """
 FOLLOW = """
 import asyncio, subprocess
@@ -89,8 +92,9 @@ class Namespace:
 
     name: str
 
-    async def start(self, *argv: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec("nsenter", f"--net=/run/netns/{self.name}", "--", *argv)
+    async def start(self, *argv: str, **options: Any) -> asyncio.subprocess.Process:
+        inside = ("nsenter", f"--net=/run/netns/{self.name}", "--")
+        return await asyncio.create_subprocess_exec(*inside, *argv, **options)
 
     async def run(self, *argv: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
@@ -138,8 +142,11 @@ async def a_namespace() -> AsyncIterator[Namespace]:
     try:
         ip("-n", space.name, "link", "set", "lo", "up")
         ip("-n", space.name, "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo")
-        server = await space.start(sys.executable, "-c", SERVER)
+        server = await space.start(sys.executable, "-c", SERVER, stdout=asyncio.subprocess.PIPE)
         try:
+            assert server.stdout is not None
+            async with asyncio.timeout(20):
+                assert await server.stdout.readline() == b"listening\n"
             yield space
         finally:
             server.kill()
@@ -226,8 +233,8 @@ async def test_cleanup_removes_what_a_killed_proxy_left(space, proxy):
 
 
 async def test_orphaned_workers_end(space, proxy):
+    assert len(proxies_in(space)) == 2  # it, and its worker
     await proxy.kill()
-    assert len(proxies_in(space)) == 1
     async with asyncio.timeout(20):
         while proxies_in(space):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
