@@ -116,9 +116,11 @@ class SqliteStore:
         return await item.future
 
     async def _read_history(self, prefix: str, after: int, limit: int) -> Sequence[Change]:
-        if after > self._revision:
+        # The file may hold a commit that the loop has not been told of: that one comes when it is published.
+        through = self._revision
+        if after > through:
             raise FutureRevision
-        return await self._reads.call(sqlite_files.read_changes, self._reader, prefix, after, limit)
+        return await self._reads.call(sqlite_files.read_changes, self._reader, prefix, after, through, limit)
 
     # What follows runs in the writer thread, but for the two methods that report on the loop.
 

@@ -155,16 +155,16 @@ def read_snapshot(db: sqlite3.Connection, prefix: str, revision: int, after_key:
     return Listing(tuple(Record(*row) for row in (rows[:limit] if more else rows)), revision, more)
 
 
-def read_changes(db: sqlite3.Connection, prefix: str, after: int, limit: int) -> list[Change]:
-    """Changes below a prefix after a revision, oldest first. Raises `Compacted`."""
+def read_changes(db: sqlite3.Connection, prefix: str, after: int, through: int, limit: int) -> list[Change]:
+    """Changes below a prefix after one revision and up to another, oldest first. Raises `Compacted`."""
     db.execute("BEGIN")
     try:
         _check_kept(db, after)
         rows = db.execute(
             "SELECT h.key, h.value, h.revision, h.previous, p.value FROM history h"
             " LEFT JOIN history p ON p.revision = h.previous"
-            " WHERE h.revision > ? AND h.key >= ? AND h.key < ? ORDER BY h.revision LIMIT ?",
-            (after, prefix, _end_of(prefix), limit),
+            " WHERE h.revision > ? AND h.revision <= ? AND h.key >= ? AND h.key < ? ORDER BY h.revision LIMIT ?",
+            (after, through, prefix, _end_of(prefix), limit),
         ).fetchall()
     finally:
         db.execute("COMMIT")

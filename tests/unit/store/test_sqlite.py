@@ -6,13 +6,17 @@ import asyncio
 import signal
 import sqlite3
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.store.base import Compacted, RevisionMismatch, StoreFailed
-from orchestrator.store.sqlite import open_sqlite
+from orchestrator.store.history import READ_MAX
+from orchestrator.store.sqlite import SqliteStore, open_sqlite
 from orchestrator.store.sqlite_upkeep import HISTORY_S
 
 
@@ -80,6 +84,41 @@ async def test_a_storm_survives_sigkill_with_every_acknowledged_write(tmp_path: 
     missing = {key for key, revision in acknowledged.items() if key not in found or found[key].revision != revision}
     assert missing == set()
     assert all(record.value == f"value of {key}".encode() for key, record in found.items())
+
+
+class TellsLate(SqliteStore):
+    """Its writer thread can be held up between a commit and telling of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.is_on_disk, self.may_tell = threading.Event(), threading.Event()
+        self.may_tell.set()
+        super().__init__(path, clock=SystemClock())
+
+    def _report(self, method: Callable[..., None], *args: object) -> bool:
+        self.is_on_disk.set()
+        self.may_tell.wait(20)
+        return super()._report(method, *args)
+
+
+async def test_a_watch_that_catches_up_does_not_run_ahead_of_what_is_acknowledged(tmp_path: Path) -> None:
+    store = TellsLate(tmp_path / "s.db")
+    await asyncio.gather(*(store.put(f"/{number}", b"v", expect_revision=0) for number in range(READ_MAX - 1)))
+    store.is_on_disk.clear()
+    store.may_tell.clear()
+    async with (
+        asyncio.timeout(60),
+        asyncio.TaskGroup() as group,
+        aclosing(store.watch("/", from_revision=0)) as batches,  # type: ignore[type-var]
+    ):
+        writing = group.create_task(store.put("/last", b"v", expect_revision=0), name="writer")
+        await asyncio.to_thread(store.is_on_disk.wait, 20)
+        seen = list(await anext(batches))
+        assert seen[-1].revision == store.revision == READ_MAX - 1
+        store.may_tell.set()
+        seen += await anext(batches)
+        assert seen[-1].revision == await writing
+    assert [change.revision for change in seen] == list(range(1, READ_MAX + 1))
+    await store.close()
 
 
 async def test_a_commit_that_fails_takes_back_what_was_decided_on_it(tmp_path: Path) -> None:
