@@ -17,6 +17,7 @@ from orchestrator.api.resources import SERVICES
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import (
     ApiError,
+    Forbidden,
     GatewayTimeout,
     InternalError,
     TooManyRequests,
@@ -169,7 +170,13 @@ class ApiServer:
 
     async def _answer(self, call: Call) -> Answer | web.StreamResponse:
         request = call.request
-        self._admit_user(call)
+        try:
+            self._admit_user(call)
+        except (Unauthorized, Forbidden):
+            if self.core.cache.is_fresh():
+                raise
+            await self._catch_up()  # tokens, and what nodes may read, are objects: this one may only just be there
+            self._admit_user(call)
         verb, subresource = request.verb, request.subresource
         if not request.resource:
             return await system.answer(call)
@@ -177,6 +184,7 @@ class ApiServer:
         if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
             raise refusals.no_such_resource()
         if subresource in _FORWARDED and subresource in kind.connect and self.core.forward is not None:
+            await self._catch_up()  # the pod may have been made, or bound, by the request before
             return await self._stream(self.core.forward(call.http, request, self.core.cache))
         if verb == "watch" and not subresource:
             return await self._stream(watch.watch(call))
@@ -186,13 +194,17 @@ class ApiServer:
             raise TooManyRequests("Too many requests, please try again later.", retry_after_s=1)
         in_flight.count += 1
         try:
-            if in_flight is self._writes and not self.core.cache.is_fresh():
-                # Admission reads the cache: it must see what the client has been told is there.
-                async with asyncio.timeout(_FRESH_TIMEOUT_S):
-                    await self.core.cache.wait_fresh()
+            if in_flight is self._writes:
+                await self._catch_up()  # admission reads the cache
             return await self._dispatch(call)
         finally:
             in_flight.count -= 1
+
+    async def _catch_up(self) -> None:
+        """Have the cache show what the client has been told is there."""
+        if not self.core.cache.is_fresh():
+            async with asyncio.timeout(_FRESH_TIMEOUT_S):
+                await self.core.cache.wait_fresh()
 
     async def _dispatch(self, call: Call) -> Answer | web.StreamResponse:
         request, kind = call.request, call.kind

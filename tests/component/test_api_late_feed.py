@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from orchestrator.api.resources import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, SERVICES
+from aiohttp import web
+
+from orchestrator.api.resources import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS, SERVICES
+from orchestrator.server.admission.base import Objects
+from orchestrator.server.requests import Request
 from orchestrator.store.base import Change
 from orchestrator.store.memory import MemoryStore
-from tests.support.server import a_configmap, a_running_server
+from tests.support.server import a_configmap, a_pod, a_running_server
 
 
 class LateStore(MemoryStore):
@@ -35,6 +39,28 @@ async def test_every_request_sees_what_was_acknowledged_before_it() -> None:
             await client.update(CONFIGMAPS, "c", a_configmap(a="3"), name, into=bytes)
             await client.delete(CONFIGMAPS, "c", name)
             assert (await client.list(CONFIGMAPS, name, into=dict)).items == ()
+
+
+async def test_the_log_of_a_pod_can_be_asked_for_at_once() -> None:
+    async def forward(_: web.BaseRequest, request: Request, objects: Objects) -> web.StreamResponse:
+        is_known = objects.get(PODS, request.namespace, request.name) is not None
+        return web.Response(status=200 if is_known else 404)
+
+    async with a_running_server(store=LateStore(), forward=forward) as server, server.client() as client:
+        await client.create(PODS, a_pod("p"), "default", into=bytes)
+        await client.request("GET", PODS.path("default", "p", "log"))
+
+
+async def test_a_node_may_read_at_once_what_its_new_pod_names() -> None:
+    volume = {"name": "v", "configMap": {"name": "c"}}
+    async with (
+        a_running_server(store=LateStore()) as server,
+        server.client() as admin,
+        server.client("node-n1") as node,
+    ):
+        await admin.create(CONFIGMAPS, a_configmap(a="1"), "default", into=bytes)
+        await admin.create(PODS, a_pod("p", nodeName="n1", volumes=[volume]), "default", into=bytes)
+        assert (await node.get(CONFIGMAPS, "c", "default", into=dict))["data"] == {"a": "1"}
 
 
 async def test_addresses_of_services_created_at_once_differ() -> None:
