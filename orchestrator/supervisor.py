@@ -24,6 +24,8 @@ PROGRAM = "wherry-orchestrator"
 PROCESSES = ("api-server", "controllers", "scheduler")
 SERVE_MODULE = "orchestrator.serve"
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: starting again would not help
+PARENT_VARIABLE = "WHERRY_PARENT"
+"""Tells a process who started it: by the time it looks for itself, that one may have been killed."""
 _GRACE_S = 10.0
 _OURS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -76,7 +78,8 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         command = [sys.executable, "-m", SERVE_MODULE, child.name, *self._arguments]
         child.started_s = self._clock.monotonic()
-        child.pid = os.posix_spawn(sys.executable, command, os.environ, setsigmask=())
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        child.pid = os.posix_spawn(sys.executable, command, environment, setsigmask=())
         self._pid_file(child).write_text(f"{child.pid}\n")
         self._log("supervisor.started", process=child.name, pid=child.pid)
 

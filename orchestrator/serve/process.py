@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestrator.config import BadConfig, Config
 from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_kubeconfig
 from orchestrator.machinery.libc import libc
+from orchestrator.supervisor import PARENT_VARIABLE
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_S = 0.05
@@ -24,7 +25,7 @@ _LOCK_TIMEOUT_S = 20.0
 
 def die_with_parent() -> None:
     """Have SIGTERM sent to us when the supervisor ends, however it ends: its successor starts its own processes."""
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)  # it ended before we asked

@@ -31,16 +31,23 @@ def test_after_exit(exit_code: int, ran_s: float, failures: int, expected: Resta
     assert after_exit(exit_code, ran_s=ran_s, failures=failures) == expected
 
 
-# Stands in for `python -m orchestrator.serve`: waits for SIGTERM, or ends as the state directory says.
+# Stands in for `python -m orchestrator.serve`: waits for SIGTERM, or ends as the state directory says. With a file
+# `late` there, it is as slow as can be to come as far as asking for its end: its parent is gone by then.
 _STAND_IN = """
-import pathlib, signal, sys
+import os, pathlib, signal, sys, time
 state = pathlib.Path(sys.argv[sys.argv.index("--state-dir") + 1])
+parent = os.getppid()
 order = state / f"{sys.argv[1]}.exit"
 if order.exists():
     sys.exit(int(order.read_text()))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with (state / "starts").open("a") as starts:
     starts.write(sys.argv[1] + "\\n")
+if (state / "late").exists():
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    from orchestrator.serve.process import die_with_parent
+    die_with_parent()
 while True:
     signal.pause()
 """
@@ -56,7 +63,7 @@ class Running:
         (package / "__init__.py").write_text("")
         (package / "serve.py").write_text(_STAND_IN)
         self._environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}:{Path.cwd()}"}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
         # The real supervisor, told to run the stand-in's module.
@@ -64,12 +71,18 @@ class Running:
             "import orchestrator.supervisor as s; s.SERVE_MODULE = 'orchestrator_stand_in.serve'; "
             f"import sys; sys.argv[1:] = ['--state-dir', {str(self.state)!r}]; s.main()"
         )
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", program], env=self._environment, stderr=subprocess.PIPE, cwd="/"
         )
-        return self.process
+        self.processes.append(process)
+        return process
 
-    def pid_of(self, name: str) -> int:
+    def pid_of(self, name: str, *, other_than: int = 0) -> int:
+        """A process may run before the supervisor has noted its id: waits for an id that is not `other_than`."""
+        wait_until(lambda: self._noted(name) not in (0, other_than))
+        return self._noted(name)
+
+    def _noted(self, name: str) -> int:
         try:
             return int((self.run_dir / f"{name}.pid").read_text() or "0")
         except FileNotFoundError:
@@ -79,19 +92,22 @@ class Running:
         path = self.state / "starts"
         return path.read_text().split() if path.exists() else []
 
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        _, _ = self.process.communicate(timeout=30)
-        return self.process.returncode
+    @staticmethod
+    def stop(process: subprocess.Popen[bytes]) -> int:
+        process.terminate()
+        _, _ = process.communicate(timeout=30)
+        return process.returncode
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
-    if running.process is not None and running.process.poll() is None:
-        running.stop()
+    for process in running.processes:
+        if process.poll() is None:
+            running.stop(process)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -110,11 +126,11 @@ def is_alive(pid: int) -> bool:
 
 
 def test_all_processes_are_started_and_ended(running: Running) -> None:
-    running.start()
+    process = running.start()
     wait_until(lambda: sorted(running.starts()) == sorted(PROCESSES))
     pids = [running.pid_of(name) for name in PROCESSES]
     assert all(is_alive(pid) for pid in pids)
-    assert running.stop() == 0
+    assert running.stop(process) == 0
     assert not any(is_alive(pid) for pid in pids)
     assert list(running.run_dir.glob("*.pid")) == []
 
@@ -125,8 +141,23 @@ def test_a_killed_process_comes_back(running: Running) -> None:
     killed = running.pid_of("controllers")
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: running.starts().count("controllers") == 2)
-    assert running.pid_of("controllers") not in (0, killed)
+    assert is_alive(running.pid_of("controllers", other_than=killed))
     assert running.starts().count("api-server") == 1
+
+
+def test_a_process_that_is_slow_to_start_goes_with_a_killed_supervisor(running: Running) -> None:
+    (running.state / "late").touch()
+    supervisor = running.start()
+    wait_until(lambda: len(running.starts()) == 3)
+    pids = [running.pid_of(name) for name in PROCESSES]
+    supervisor.kill()
+    supervisor.wait(timeout=30)
+    try:
+        wait_until(lambda: not any(is_alive(pid) for pid in pids))
+    finally:
+        for pid in pids:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_a_setting_that_cannot_be_used_ends_the_whole(running: Running) -> None:
@@ -145,7 +176,6 @@ def test_there_is_one_supervisor_for_a_state_directory(running: Running) -> None
     assert second.returncode == 1
     assert b"a control plane runs on it already" in said
     assert running.pid_of("orchestrator") == first.pid
-    running.process = first
 
 
 def test_the_supervisor_stays_small() -> None:
