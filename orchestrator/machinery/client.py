@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -84,12 +84,17 @@ class Client:
             await self._session.close()
             self._session = None
 
-    def renew(self, config: ClientConfig) -> None:
-        """Show these credentials from here on; the server and its CA stay those that there were."""
+    def renew(self, config: ClientConfig) -> bool:
+        """Show these credentials from here on, and say whether they are others; the server and its CA stay."""
+        renewed = replace(self._config, certificate=config.certificate, key=config.key, token=config.token)
+        if renewed == self._config:
+            return False
         if self._tls is not None:
             config.show_certificate(self._tls)
         if config.token:
             self._open.headers["Authorization"] = f"Bearer {config.token}"
+        self._config = renewed
+        return True
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, into: type[T]) -> T:
         """Read one object."""

@@ -18,23 +18,15 @@ _LOOK_EVERY_S = 60.0
 
 async def follow_credentials(client: Client, path: Path, *, every_s: float = _LOOK_EVERY_S) -> None:
     """Have `client` show what the kubeconfig at `path` holds, for ever. A file that cannot be used changes nothing."""
-    shown = _written(path)
     while True:
         await asyncio.sleep(every_s)
-        written = _written(path)
-        if written in (shown, 0):
-            continue
         try:
-            client.renew(load_kubeconfig(path))
+            # By what it holds, not by when it was written: that may have been before anybody looked for the first time.
+            is_new = client.renew(load_kubeconfig(path))
+        except FileNotFoundError:
+            continue  # taken away: what we have goes on
         except (OSError, BadKubeconfig, ssl.SSLError) as unusable:
             logger.warning("credentials.unusable", path=str(path), why=str(unusable)[:256])
             continue
-        shown = written
-        logger.info("credentials.renewed", path=str(path))
-
-
-def _written(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0  # being replaced, or taken away: what we have goes on
+        if is_new:
+            logger.info("credentials.renewed", path=str(path))

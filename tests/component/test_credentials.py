@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -51,16 +52,33 @@ async def test_a_client_shows_what_its_kubeconfig_has_been_changed_to(
     url, seen = asked_as
     path = tmp_path / "kubeconfig"
     path.write_text(render_kubeconfig(ClientConfig(server=url, token="old")))
+    first = path.stat().st_mtime_ns
     async with asyncio.timeout(20), Client(load_kubeconfig(path)) as client, asyncio.TaskGroup() as group:
         following = group.create_task(follow_credentials(client, path, every_s=0.01), name="credentials")
         await client.get(NODES, "n1", into=MetaView)
         path.write_text("not a kubeconfig: [")  # half written, or broken: what we have goes on
         await client.get(NODES, "n1", into=MetaView)
         path.write_text(render_kubeconfig(ClientConfig(server=url, token="new")))
+        os.utime(path, ns=(first, first))  # all within one tick of the file system's clock
         while seen[-1] != "Bearer new":
             await client.get(NODES, "n1", into=MetaView)
         following.cancel()
     assert seen[:2] == ["Bearer old", "Bearer old"]
+
+
+async def test_what_was_changed_before_anybody_followed_is_shown_too(
+    asked_as: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    url, seen = asked_as
+    path = tmp_path / "kubeconfig"
+    path.write_text(render_kubeconfig(ClientConfig(server=url, token="old")))
+    read = load_kubeconfig(path)
+    path.write_text(render_kubeconfig(ClientConfig(server=url, token="new")))
+    async with asyncio.timeout(20), Client(read) as client, asyncio.TaskGroup() as group:
+        following = group.create_task(follow_credentials(client, path, every_s=0.01), name="credentials")
+        while "Bearer new" not in seen:
+            await client.get(NODES, "n1", into=MetaView)
+        following.cancel()
 
 
 @pytest.mark.parametrize(
