@@ -140,7 +140,7 @@ async def test_a_streamed_list_ends_with_its_bookmark(api_server: RunningServer)
 
 async def test_a_version_that_is_forgotten_is_gone(api_server: RunningServer) -> None:
     async with api_server.client() as client:
-        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+        first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
         for number in range(12_000):
             # Straight into the cache's feed: the wire is not what this is about.
             await api_server.store.put(
@@ -148,8 +148,9 @@ async def test_a_version_that_is_forgotten_is_gone(api_server: RunningServer) ->
             )
             if number % 500 == 0:
                 await asyncio.sleep(0)
+        await api_server.cache.wait_fresh()
         async with aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session:
-            query = {"watch": "1", "resourceVersion": "5"}
+            query = {"watch": "1", "resourceVersion": first["metadata"]["resourceVersion"]}
             async with session.get(CONFIGMAPS.path("default"), params=query) as answer:
                 assert answer.status == 410
                 assert (await answer.json())["reason"] == "Expired"
@@ -159,14 +160,19 @@ async def test_a_watch_ends_when_its_time_is_up(api_server: RunningServer) -> No
     async with watching(api_server, CONFIGMAPS, timeoutSeconds="1") as lines:
         with pytest.raises(EOFError):
             await lines.next()
-    assert len(api_server.cache.collection(CONFIGMAPS).watchers) == 0
+    await nobody_watches(api_server)
 
 
 async def test_a_client_that_leaves_is_forgotten(api_server: RunningServer) -> None:
     async with watching(api_server, CONFIGMAPS):
         assert len(api_server.cache.collection(CONFIGMAPS).watchers) == 1
-    async with asyncio.timeout(10):
-        while len(api_server.cache.collection(CONFIGMAPS).watchers):  # noqa: ASYNC110 - nothing tells of it
+    await nobody_watches(api_server)
+
+
+async def nobody_watches(server: RunningServer) -> None:
+    """The server lets a watcher go after the client has seen the end, or has left."""
+    async with asyncio.timeout(20):
+        while len(server.cache.collection(CONFIGMAPS).watchers):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
 

@@ -131,7 +131,13 @@ async def test_a_leader_whose_lease_was_taken_stops(client: Client) -> None:
         await asyncio.Event().wait()
 
     election = LeaderElection(
-        client, SystemClock(), name="test", identity="a", duration_s=60, renew_every_s=0.05, give_up_after_s=0.2
+        client,
+        SystemClock(),
+        name="test",
+        identity="a",
+        duration_s=60,
+        renew_every_s=0.05,
+        give_up_after_s=2.0,  # half of it is what one attempt may take: two requests, on whatever machine
     )
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         leading = group.create_task(_ends_with_leadership_lost(election, lead), name="leader")

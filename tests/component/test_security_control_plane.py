@@ -26,6 +26,7 @@ from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig, load_kubeconfig
+from orchestrator.supervisor import PROCESSES
 
 
 @dataclass
@@ -44,14 +45,20 @@ class ControlPlane:
         return load_kubeconfig(self.state / "admin.kubeconfig")
 
     def pid_of(self, name: str) -> int:
-        return int((self.state / "run" / f"{name}.pid").read_text())
+        """0 while nobody has noted it: before the first start, and between an end and the next start."""
+        try:
+            return int((self.state / "run" / f"{name}.pid").read_text() or "0")
+        except FileNotFoundError:
+            return 0
 
 
-def _free_port() -> int:
+@contextmanager
+def a_port_of_our_own() -> Iterator[int]:
+    """A port that nobody else is given, also while the API server is not there: it is bound, and not listened on."""
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or the API server could not bind it beside us
         sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+        yield sock.getsockname()[1]
 
 
 def _start(state: Path, port: int) -> subprocess.Popen[bytes]:
@@ -75,14 +82,14 @@ def _start(state: Path, port: int) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def a_control_plane(state: Path) -> Iterator[ControlPlane]:
-    port = _free_port()
-    plane = ControlPlane(state, port, _start(state, port))
-    try:
-        asyncio.run(_until(lambda: _is_ready(plane)))
-        yield plane
-    finally:
-        plane.process.terminate()
-        plane.process.wait(timeout=30)
+    with a_port_of_our_own() as port:
+        plane = ControlPlane(state, port, _start(state, port))
+        try:
+            asyncio.run(_until(lambda: _is_ready(plane)))
+            yield plane
+        finally:
+            plane.process.terminate()
+            plane.process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +111,12 @@ async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def _is_ready(plane: ControlPlane) -> bool:
-    if not (plane.state / "admin.kubeconfig").exists():
+    """Whether all processes were started, the first objects are there, and the controllers work."""
+    if not (plane.state / "admin.kubeconfig").exists() or not all(plane.pid_of(name) for name in PROCESSES):
         return False
     try:
         async with Client(plane.admin()) as client:
+            await client.request("GET", "/readyz")
             await client.get(SERVICEACCOUNTS, "default", "default", into=MetaView)
     except (ApiError, Unreachable):
         return False
@@ -282,15 +291,23 @@ async def test_a_killed_process_comes_back_and_nothing_acknowledged_is_lost(
 ) -> None:
     before = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"before-{process}"}}
     await admin.create(CONFIGMAPS, before, "default", into=MetaView)
+
+    async def is_there() -> bool:
+        return control_plane.pid_of(process) != 0
+
+    await _until(is_there)  # it may be on its way back from an end of its own
     killed = control_plane.pid_of(process)
     os.kill(killed, signal.SIGKILL)
 
     async def is_back() -> bool:
-        try:
-            await admin.get(CONFIGMAPS, f"before-{process}", "default", into=MetaView)
-            return control_plane.pid_of(process) != killed
-        except (Unreachable, FileNotFoundError, ValueError):
+        if control_plane.pid_of(process) in (0, killed):
             return False
+        try:
+            # Asked after the new process was seen: it is not the killed one that answers.
+            await admin.get(CONFIGMAPS, f"before-{process}", "default", into=MetaView)
+        except Unreachable:
+            return False
+        return True
 
     await _until(is_back)
     # The controllers work again: a new namespace gets what every namespace has.
@@ -328,7 +345,7 @@ async def test_an_administrator_may_act_as_somebody_else(
 
 def test_a_killed_supervisor_takes_its_processes_along_and_a_new_one_takes_over(tmp_path: Path) -> None:
     with a_control_plane(tmp_path) as plane:
-        before = [plane.pid_of(name) for name in ("api-server", "controllers", "scheduler")]
+        before = [plane.pid_of(name) for name in PROCESSES]
         plane.process.kill()
         plane.process.wait(timeout=30)
         plane.process = _start(tmp_path, plane.port)
