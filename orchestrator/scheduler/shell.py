@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from orchestrator.api.resources import NODES, PODS
-from orchestrator.api.views.meta import Condition, ObjectReference
+from orchestrator.api.views.meta import Condition, ObjectMeta, ObjectReference
 from orchestrator.api.views.scheduling import NodeView, PodView
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import Clock, timestamp
@@ -179,11 +179,11 @@ class Scheduler:
         except (NotFound, Conflict) as gone:
             # Deleted, or bound by somebody else: the watch says which, and counts it where it belongs.
             logger.info("pod.not_bound", pod=meta.key, node=node, why=str(gone)[:256])
-            self._unassume(meta.uid, node)
+            self._unassume(meta, node)
             ATTEMPTS.labels("error").inc()
         except (ApiError, Unreachable) as refused:
             logger.warning("pod.not_bound", pod=meta.key, node=node, why=str(refused)[:256])
-            self._unassume(meta.uid, node)
+            self._unassume(meta, node)
             self._requests[meta.uid] = request
             self._pending.refused(meta.key, priority=pod.spec.priority, now_s=self._clock.monotonic())
             self._pending.wake()
@@ -199,10 +199,13 @@ class Scheduler:
         finally:
             self._bindings.release()
 
-    def _unassume(self, uid: str, node: str) -> None:
-        pod_was_seen_elsewhere = self._table.node_of(uid) != node
-        if not pod_was_seen_elsewhere:
-            self._table.remove_pod(uid)
+    def _unassume(self, meta: ObjectMeta, node: str) -> None:
+        seen = self._pods.get(meta.key)
+        # The binding may have been written, and the watch have told of it, though its reply was lost.
+        is_bound = seen is not None and seen.metadata.uid == meta.uid and seen.spec.node_name == node
+        pod_was_seen_elsewhere = self._table.node_of(meta.uid) != node
+        if not is_bound and not pod_was_seen_elsewhere:
+            self._table.remove_pod(meta.uid)
 
     async def _tell_unschedulable(self, pod: PodView, message: str) -> None:
         old = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)

@@ -11,6 +11,8 @@ import pytest
 from orchestrator.api.resources import CORE_EVENTS, NODES, PODS
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
+from orchestrator.machinery.errors import Unreachable
+from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.scheduler.shell import Scheduler
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_object, wait_objects
@@ -79,12 +81,13 @@ async def test_a_pod_that_fits_nowhere_says_why_and_goes_as_soon_as_there_is_roo
     await client.create(PODS, a_pod("big", cpu="2"), "default", into=bytes)
 
     def is_refused(pod: dict[str, Any]) -> bool:
-        return any(c["type"] == "PodScheduled" for c in pod["status"].get("conditions", ()))
+        # Pods and nodes are watched apart: the pod may be seen, and refused, before the node is as it is to be.
+        why = "0/1 nodes are available: 1 Insufficient cpu."
+        return any(c["type"] == "PodScheduled" and c["message"] == why for c in pod["status"].get("conditions", ()))
 
     pod = await pod_when(client, "big", is_refused)
     (condition,) = (c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled")
     assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
-    assert condition["message"] == "0/1 nodes are available: 1 Insufficient cpu."
     await add_node(client, "n2", cpu="4")
     assert (await pod_when(client, "big", is_bound))["spec"]["nodeName"] == "n2"
 
@@ -109,6 +112,41 @@ async def test_a_finished_pod_needs_no_room(client: Client) -> None:
     await client.patch(PODS, "first", done, "default", into=bytes, subresource="status", patch_type=STRATEGIC_PATCH)
     await client.create(PODS, a_pod("second", cpu="2"), "default", into=bytes)
     await pod_when(client, "second", is_bound)
+
+
+class LosesReplies(Client):
+    """A binding is written, but its reply is lost, when `lost` says so."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        super().__init__(config)
+        self.lost = asyncio.Event()
+
+    async def create(self, *args: Any, **given: Any) -> Any:
+        answer = await super().create(*args, **given)
+        if given.get("subresource") == "binding":
+            await self.lost.wait()
+            raise Unreachable("the reply was lost")
+        return answer
+
+
+async def test_a_pod_whose_binding_was_written_takes_its_room_though_the_reply_was_lost(
+    api_server: RunningServer, client: Client
+) -> None:
+    async with LosesReplies(api_server.config("scheduler")) as own:
+        task = asyncio.get_running_loop().create_task(Scheduler(own, SystemClock()).run(), name="scheduler")
+        await add_node(client, "n1", cpu="2")
+        await client.create(PODS, a_pod("first", cpu="2"), "default", into=bytes)
+        await pod_when(client, "first", is_bound)
+        # Whatever comes after it was seen: when this one is refused, the scheduler has heard of the binding.
+        await client.create(PODS, a_pod("between", cpu="2"), "default", into=bytes)
+        await pod_when(client, "between", lambda pod: bool(pod["status"].get("conditions")))
+        own.lost.set()
+        await client.create(PODS, a_pod("second", cpu="2"), "default", into=bytes)
+        second = await pod_when(client, "second", lambda pod: bool(pod["status"].get("conditions")))
+        assert not is_bound(second)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 @pytest.mark.usefixtures("scheduling")
