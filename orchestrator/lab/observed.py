@@ -91,6 +91,14 @@ def environment_of(pid: int) -> tuple[bytes, ...]:
     return ()
 
 
+def command_of(pid: int) -> tuple[str, ...]:
+    """The command line of the process; nothing if it is gone, or one of the kernel's own."""
+    try:
+        return tuple((PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
+    except OSError:
+        return ()
+
+
 def _may_get_variables(pid: int) -> bool:
     """Whether a process seen without variables is only just being executed, or was until a moment ago."""
     fields = _stat(pid)

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,10 +30,13 @@ STEADY_S = 10.0
 """A process that ran this long is started again at once; one that fails sooner waits longer each time."""
 BACKOFF = Backoff(first_s=0.1, limit_s=5.0)
 NEEDS_POLL_S = 0.1
+KILL_S = 10.0
+"""A process that has not ended so long after SIGKILL hangs in the kernel: what comes next does not wait for it."""
 LOG_BYTES_MAX = 32 << 20
 LOG_CHECK_S = 60.0
 # The process writes its own pid file before it becomes what it is to be: a supervisor killed at any instant leaves no
-# process behind that its successor cannot find. A program that is missing is an end with status 127, like any other.
+# process behind that its successor cannot find; one that has not come as far as the file is ended by the successor.
+# A program that is missing is an end with status 127, like any other.
 _NAMED_START = 'echo $$ >"$0.partial" && mv "$0.partial" "$0" && exec "$@"'
 
 
@@ -69,7 +72,7 @@ class Supervisor:
 
     async def _keep(self, spec: ProcessSpec) -> None:
         failures = 0
-        pid = observed.running(spec.name, run_dir=self._run_dir, state_dir=self._state_dir)
+        pid = await self._adopt(spec)
         while True:
             began = self._clock.monotonic()
             if pid is not None:
@@ -83,9 +86,9 @@ class Supervisor:
                 await _wait_ended(child)
                 ended = f"ended with {_status_of(child)}"
             pid = None
-            if not spec.alone:
-                self._end_what_is_left_of(spec)
             lasted_s = self._clock.monotonic() - began
+            if not spec.alone:
+                await self._end(spec, self._named)
             failures = 0 if lasted_s >= STEADY_S else failures + 1
             # The first end, a kill for example, is answered at once.
             delay_s = BACKOFF.delay_s(failures - 1) if failures > 1 else 0.0
@@ -99,11 +102,36 @@ class Supervisor:
         logger.info("lab.process_started", process=spec.name, pid=pid)
         return pid
 
-    def _end_what_is_left_of(self, spec: ProcessSpec) -> None:
-        left = [marked.pid for marked in observed.marked_processes(self._state_dir) if marked.name == spec.name]
-        if left:
-            logger.info("lab.rest_killed", process=spec.name, pids=left)
-            observed.send(left, signal.SIGKILL)
+    async def _adopt(self, spec: ProcessSpec) -> int | None:
+        """The process that an earlier supervisor started; what else is left of it, and would run beside, is ended."""
+        await self._end(spec, self._unrecorded)
+        pid = self._recorded(spec)
+        if pid is None and not spec.alone:
+            await self._end(spec, self._named)
+        return pid
+
+    def _named(self, spec: ProcessSpec) -> list[int]:
+        return [marked.pid for marked in observed.marked_processes(self._state_dir) if marked.name == spec.name]
+
+    def _recorded(self, spec: ProcessSpec) -> int | None:
+        return observed.running(spec.name, run_dir=self._run_dir, state_dir=self._state_dir)
+
+    def _unrecorded(self, spec: ProcessSpec) -> list[int]:
+        """Those that are about to write their pid file: whoever started them ended before they did."""
+        about_to = [pid for pid in self._named(spec) if _NAMED_START in observed.command_of(pid)]
+        return [pid for pid in about_to if pid != self._recorded(spec)]
+
+    async def _end(self, spec: ProcessSpec, find: Callable[[ProcessSpec], list[int]]) -> None:
+        """Kill what is found, and wait until it has ended: it holds files and ports that its successor needs."""
+        try:
+            async with asyncio.timeout(KILL_S):
+                while left := find(spec):
+                    logger.info("lab.rest_killed", process=spec.name, pids=left)
+                    observed.send(left, signal.SIGKILL)
+                    for pid in left:
+                        await _wait_ended(pid)
+        except TimeoutError:
+            logger.warning("lab.rest_lives", process=spec.name, limit_s=KILL_S)
 
     async def _bound_logs(self) -> None:
         """Keep logs from filling the disk: past the limit, the last part is kept beside and the log starts over."""

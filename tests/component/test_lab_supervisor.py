@@ -26,7 +26,10 @@ def state_dir(tmp_path: Path):
     for name in ("run", "log"):
         (tmp_path / name).mkdir()
     yield tmp_path
-    observed.send([marked.pid for marked in observed.marked_processes(tmp_path)], signal.SIGKILL)
+    # One that was only just started may start another before it is killed: until none is left.
+    while left := [marked.pid for marked in observed.marked_processes(tmp_path)]:
+        observed.send(left, signal.SIGKILL)
+        assert all(observed.wait_gone(pid, 20) for pid in left)
 
 
 def a_spec(name: str = "sleeper", argv=SLEEPER, **settings) -> ProcessSpec:
@@ -49,6 +52,11 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+def marked(state_dir: Path, name: str = "sleeper") -> list[int]:
+    """Every process of that name, from the moment it is started: its pid file comes later."""
+    return [process.pid for process in observed.marked_processes(state_dir) if process.name == name]
+
+
 def running(state_dir: Path, name: str = "sleeper") -> int | None:
     return observed.running(name, run_dir=state_dir / "run", state_dir=state_dir)
 
@@ -66,9 +74,9 @@ async def test_a_new_supervisor_adopts_what_an_earlier_one_started(state_dir):
         await until(lambda: running(state_dir))
         first = running(state_dir)
     assert running(state_dir) == first, "it outlives its supervisor"
-    async with supervised(state_dir, a_spec()):
-        await asyncio.sleep(0.2)
-        assert running(state_dir) == first
+    async with supervised(state_dir, a_spec(), a_spec("later")):
+        await until(lambda: running(state_dir, "later"))
+        assert marked(state_dir) == [first]
         os.kill(first, signal.SIGKILL)
         await until(lambda: running(state_dir) not in (None, first))
 
@@ -77,7 +85,7 @@ async def test_a_process_waits_for_what_it_needs(state_dir):
     needed = state_dir / "needed"
     async with supervised(state_dir, a_spec(needs=(str(needed),)), a_spec("other")):
         await until(lambda: running(state_dir, "other"))
-        assert running(state_dir) is None
+        assert marked(state_dir) == []
         needed.touch()
         await until(lambda: running(state_dir))
 
@@ -101,6 +109,36 @@ async def test_what_a_process_started_ends_with_it_unless_it_is_told_to_leave_it
         os.kill(parent, signal.SIGKILL)
         await until(lambda: running(state_dir) not in (None, parent))
         assert observed.is_alive(child) == survives
+
+
+@pytest.mark.parametrize(
+    ("alone", "survives"), [pytest.param(False, False, id="ended"), pytest.param(True, True, id="alone")]
+)
+async def test_what_nobody_recorded_does_not_run_beside_what_is_started(state_dir, alone, survives):
+    async with supervised(state_dir, a_spec(alone=alone)):
+        await until(lambda: running(state_dir))
+        first = running(state_dir)
+        await until(lambda: observed.command_of(first) == SLEEPER)
+    (state_dir / "run" / "sleeper.pid").unlink()
+    async with supervised(state_dir, a_spec(alone=alone)):
+        await until(lambda: running(state_dir))
+        assert observed.is_alive(first) == survives
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_process_whose_supervisor_was_killed_before_it_had_a_pid_file_is_not_started_twice(state_dir, alone):
+    # The pipe holds the first one up before its pid file, as a busy machine may.
+    pipe = state_dir / "run" / "sleeper.pid.partial"
+    os.mkfifo(pipe)
+    async with supervised(state_dir, a_spec(alone=alone)):
+        await until(lambda: marked(state_dir))
+    (first,) = marked(state_dir)
+    assert running(state_dir) is None
+    pipe.unlink()
+    async with supervised(state_dir, a_spec(alone=alone)):
+        await until(lambda: running(state_dir))
+        assert marked(state_dir) == [running(state_dir)]
+        assert running(state_dir) != first
 
 
 def test_specs_are_read_as_they_were_written(state_dir):
