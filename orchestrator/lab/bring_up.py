@@ -192,7 +192,7 @@ def _push_missing(lab: LabLayout, kept: Record, own: registry.Registry) -> None:
     missing = [name for name in standins.NAMES if not any(source.has(name) for source in sources)]
     if not missing:
         return
-    for image in standins.build(standins.download(lab.state_dir / "images")):
+    for image in standins.build(standins.download(lab.state_dir)):
         if image.name in missing:
             own.push(image)
 
@@ -202,7 +202,7 @@ async def _load_into_machine_engine(lab: LabLayout, kept: Record, progress: Prog
     if kept.hub:
         return
     with progress.step("Images: stand-ins from Debian packages, as Docker Hub is out of reach"):
-        await asyncio.to_thread(load_standins, Path(kept.machine_engine), lab.state_dir / "images")
+        await asyncio.to_thread(load_standins, Path(kept.machine_engine), lab.state_dir)
 
 
 async def wait_for(what: str, condition: Callable[[], bool], limit_s: float, clock: Clock) -> None:

@@ -15,12 +15,12 @@ from orchestrator.lab.engine import Engine
 _COPY_BYTES = 1 << 20
 
 
-def load_standins(engine_socket: Path, packages_dir: Path) -> None:
+def load_standins(engine_socket: Path, state_dir: Path) -> None:
     """Give an engine the stand-ins that it does not have yet."""
     engine = Engine(engine_socket)
     missing = [name for name in standins.NAMES if not engine.has_image(name)]
     if missing:
-        images = standins.build(standins.download(packages_dir))
+        images = standins.build(standins.download(state_dir))
         engine.load(io.BytesIO(load_archive(image for image in images if image.name in missing)))
 
 

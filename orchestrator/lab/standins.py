@@ -10,12 +10,13 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.lab.archives import Image, Layer, LayerWriter, RunSettings, image_of
 from orchestrator.lab.network import CommandFailed
+from orchestrator.lab.processes import MARK_LAB, MARK_NAME
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
@@ -106,15 +107,17 @@ NAMES = ("nginx:1.16", "redis:3.2", "busybox:1.36", "gugucone/hello:v2.1")
 """The images there are stand-ins for."""
 
 
-def download(directory: Path) -> Packages:
-    """Fetch the packages that are not in `directory` yet. Raises `CommandFailed` if Debian cannot be reached either."""
+def download(state_dir: Path) -> Packages:
+    """Fetch the packages that the lab in `state_dir` lacks. Raises `CommandFailed` if Debian is out of reach too."""
+    directory = state_dir / "images"
     directory.mkdir(parents=True, exist_ok=True)
     present = _present(directory)
     wanting = [name for name in PACKAGES if name not in present]
     if wanting:
         # `apt-get download` asks no lock and changes nothing on the machine; run as root it need not drop to `_apt`.
         command = ("apt-get", "--option", "APT::Sandbox::User=root", "--quiet", "download", *wanting)
-        _run(command, cwd=directory)
+        # It bears the lab's marks: if we are killed meanwhile, what stops the lab ends it too.
+        _run(command, cwd=directory, marks={MARK_LAB: str(state_dir), MARK_NAME: "download"})
         present = _present(directory)
     architecture = _run(("dpkg", "--print-architecture")).decode().strip()
     return Packages({name: present[name] for name in PACKAGES}, architecture)
@@ -244,7 +247,7 @@ def _present(directory: Path) -> dict[str, Path]:
     return {path.name.split("_")[0]: path for path in sorted(directory.glob("*.deb"))}
 
 
-def _run(command: Sequence[str], *, cwd: Path | None = None) -> bytes:
+def _run(command: Sequence[str], *, cwd: Path | None = None, marks: Mapping[str, str] | None = None) -> bytes:
     try:
         done = subprocess.run(
             command,
@@ -252,7 +255,7 @@ def _run(command: Sequence[str], *, cwd: Path | None = None) -> bytes:
             capture_output=True,
             timeout=DOWNLOAD_TIMEOUT_S,
             check=False,
-            env=os.environ | {"LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C", **(marks or {})},
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise CommandFailed(f"cannot run '{' '.join(command[:4])}': {exc}") from exc
