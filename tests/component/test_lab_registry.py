@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import time
 
@@ -14,6 +13,7 @@ import yaml
 
 from orchestrator.lab.archives import LayerWriter, RunSettings, digest, image_of
 from orchestrator.lab.registry import Registry, RegistryFailed, registry_config
+from tests.support.relay import ADDRESS, a_free_port
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -26,21 +26,19 @@ def an_image(name: str, content: bytes = b"hello"):
 
 @pytest.fixture
 def address(tmp_path):
-    """A registry on loopback."""
+    """A registry on loopback, on an address that other tests do not take ports of."""
     if shutil.which("docker-registry") is None:
         pytest.skip("needs docker-registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    address = f"{ADDRESS}:{a_free_port()}"
     config = tmp_path / "registry.yaml"
-    config.write_text(registry_config(address=f"127.0.0.1:{port}", directory=tmp_path / "images"))
+    config.write_text(registry_config(address=address, directory=tmp_path / "images"))
     with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 20
-            while not Registry(f"127.0.0.1:{port}").answers():
+            while not Registry(address).answers():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            yield f"127.0.0.1:{port}"
+            yield address
         finally:
             process.terminate()
 

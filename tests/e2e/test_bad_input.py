@@ -188,8 +188,11 @@ def test_an_image_that_does_not_exist_is_reported_and_tried_again_ever_later(clu
     wait_for("the pull to fail", lambda: waiting() in ("ErrImagePull", "ImagePullBackOff"), 60)
     wait_for("the pull to back off", lambda: waiting() == "ImagePullBackOff", 60)
     assert cluster.get("pod", "noimage", "-n", namespace)["status"]["phase"] == "Pending"
-    reasons = {event["reason"] for event in cluster.items("events", "-n", namespace)}
-    assert {"Pulling", "Failed", "BackOff"} <= reasons
+
+    def reasons():
+        return {event["reason"] for event in cluster.items("events", "-n", namespace)}
+
+    wait_for("events that say so", lambda: {"Pulling", "Failed", "BackOff"} <= reasons(), 20)
 
 
 def test_a_pod_that_fits_nowhere_says_why(cluster, namespace):
@@ -226,10 +229,12 @@ def test_a_host_port_is_given_once_per_node(cluster, namespace):
         return phases == ["Pending", "Running", "Running", "Running"]
 
     wait_for("three to run and one to wait", settled, 60)
-    pending = next(p for p in cluster.items("pods", "-n", namespace) if p["status"]["phase"] == "Pending")
-    wait_for("the reason", lambda: condition(pending, "PodScheduled") == "False", 20)
-    message = next(c["message"] for c in pending["status"]["conditions"] if c["type"] == "PodScheduled")
-    assert "free ports" in message
+
+    def refusals():
+        for pod in cluster.items("pods", "-n", namespace):
+            yield from (c for c in pod["status"].get("conditions", ()) if c["type"] == "PodScheduled")
+
+    wait_for("the reason", lambda: any("free ports" in (said.get("message") or "") for said in refusals()), 20)
 
 
 def test_a_node_port_that_a_program_of_the_node_holds_breaks_no_other(cluster, namespace):
@@ -237,6 +242,8 @@ def test_a_node_port_that_a_program_of_the_node_holds_breaks_no_other(cluster, n
     node = cluster.nodes[0]
     holder = cluster.spawn_on_node(node, "busybox", "nc", "-l", "-p", "30099")
     try:
+        listening = ("ss", "-ltnH", "sport", "=", ":30099")
+        wait_for("the program to hold the port", lambda: cluster.on_node(node, *listening).stdout, 20)
         service = a_service(
             "taken", type="NodePort", ports=[{"port": 80, "nodePort": 30099}], selector={"app": "nginx"}
         )
@@ -244,7 +251,8 @@ def test_a_node_port_that_a_program_of_the_node_holds_breaks_no_other(cluster, n
         cluster.apply(service, other)
         for laid in cluster.lab.nodes:
             wait_for(f"port 30098 on {laid.name}", lambda laid=laid: cluster.welcomed(f"{laid.address}:30098"), 20)
-        assert cluster.welcomed(f"{cluster.lab.nodes[1].address}:30099")
+        other_node = cluster.lab.nodes[1]
+        wait_for(f"port 30099 on {other_node.name}", lambda: cluster.welcomed(f"{other_node.address}:30099"), 20)
     finally:
         holder.kill()
         holder.wait()

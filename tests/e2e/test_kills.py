@@ -46,7 +46,7 @@ def test_a_killed_process_harms_nobody(cluster, name):
     cluster.wait_all_ready()
     assert cluster.containers() == before
     works(cluster, "after-kill")
-    assert len(demo.node_port_answers(cluster.lab)) == len(cluster.nodes)
+    wait_for("every NodePort", lambda: len(demo.node_port_answers(cluster.lab)) == len(cluster.nodes), 20)
 
 
 def test_all_of_them_at_once(cluster):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.lab import ROOT, Cluster, a_client_pod, wait_for
+from tests.support.relay import ADDRESS, a_free_port
 
 # Job by job, what an operator would ask for: each has to have a value.
 ASKED = [
@@ -58,16 +58,14 @@ def prometheus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
         pytest.skip("needs prometheus (scripts/test installs it)")
     directory = tmp_path_factory.mktemp("prometheus")
     config = configuration(cluster, directory)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    address = f"{ADDRESS}:{a_free_port()}"
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory}/data"]
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
-            [*command, f"--web.listen-address=127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [*command, f"--web.listen-address={address}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        running = Prometheus(f"http://127.0.0.1:{port}")
+        running = Prometheus(f"http://{address}")
         wait_for("Prometheus to answer", lambda: running.get("/api/v1/status/runtimeinfo"), 30)
         yield running
     finally:
@@ -141,6 +139,11 @@ def test_each_proxy_counts_connections_bytes_and_dns_answers_on_its_own_machine(
     for node in cluster.nodes:
         assert cluster.welcomed(f"{cluster.lab.node(node).address}:30080")
         cluster.on_node(node, "busybox", "nslookup", "nginx.default.svc.cluster.local", "10.96.0.10")
-        shown = cluster.on_node(node, "curl", "--silent", "http://127.0.0.1:10249/metrics").stdout
         for name in ("wherry_netproxy_connections_total", "wherry_netproxy_bytes_total", "wherry_dns_answers_total"):
-            assert f"\n{name}" in shown, f"{name} is missing on {node}"
+            # What is counted is told after the answer was sent.
+            wait_for(f"{name} on {node}", lambda node=node, name=name: f"\n{name}" in metrics(cluster, node), 20)
+
+
+def metrics(cluster: Cluster, node: str) -> str:
+    """What the node's proxy shows on the node itself."""
+    return cluster.on_node(node, "curl", "--silent", "http://127.0.0.1:10249/metrics").stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -34,6 +34,9 @@ from orchestrator.machinery.tasks import run_together
 from tests.support.time import LoopClock
 
 NOW = 1_000_000.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def a_container(name: str = "main", **fields: Any) -> dict[str, Any]:
@@ -169,6 +172,18 @@ class FakeApi:
         return next((status for pod, status in reversed(self.statuses) if pod == name), None)
 
 
+class CallsAtOnce(BlockingCalls):
+    """Blocking calls without threads: while one of those is at work, virtual time goes by as fast as real time."""
+
+    def __init__(self) -> None:
+        super().__init__("none", threads=1)
+
+    async def call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` here, when the loop has had its turn."""
+        await asyncio.sleep(0)
+        return fn(*args, **kwargs)
+
+
 class FakeEvents:
     """Takes events, keeps their reasons."""
 
@@ -238,7 +253,7 @@ class PodSide:
             reporter=StatusReporter(client, clock),
             recorder=recorder,
             asker=Asker(self.runtime),
-            files=BlockingCalls("files", threads=2),
+            files=CallsAtOnce(),
             clock=clock,
             facts=NodeFacts(name="n1", address="10.0.0.1"),
             state_dir=state_dir,

@@ -21,6 +21,7 @@ from orchestrator.api.views.meta import LeaseView
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.certificates import Authority, Issued, Subject, new_authority, subject_of
 from orchestrator.machinery.errors import AlreadyExists, NotFound, Unreachable
+from tests.support.runtime import CallsAtOnce
 from tests.support.time import LoopClock, ManualClock
 
 IDENTITY = Identity(name="n1", address="10.0.0.1", port=10250, pods_max=110, cpu_reserved="0", memory_reserved="0")
@@ -67,7 +68,7 @@ class Api:
 async def a_registration(api: Any, health: dict[str, Any]) -> tuple[Registration, BlockingCalls]:
     clock = LoopClock()
     runtime = FakeRuntime(clock)
-    files = BlockingCalls("files", threads=1)
+    files = CallsAtOnce()
     made = Registration(
         api,
         runtime,
