@@ -19,6 +19,7 @@ from orchestrator.api.resources import (
     NODES,
     PODS,
     SECRETS,
+    SERVICEACCOUNTS,
     SERVICES,
 )
 from orchestrator.machinery.client import JSON_PATCH, STRATEGIC_PATCH, Client
@@ -253,6 +254,27 @@ async def test_a_namespace_ends_by_finalizing(client: Client) -> None:
     await client.update(NAMESPACES, "n", dying, into=bytes, subresource="finalize")
     with pytest.raises(NotFound):
         await client.get(NAMESPACES, "n", into=bytes)
+
+
+@pytest.mark.parametrize(
+    ("subresource", "body"),
+    [
+        ("binding", {"apiVersion": "v1", "kind": "Binding", "target": {"name": "n1"}}),
+        ("eviction", {"apiVersion": "policy/v1", "kind": "Eviction"}),
+    ],
+)
+async def test_in_a_namespace_that_ends_pods_are_neither_bound_nor_evicted(
+    client: Client, subresource: str, body: dict[str, Any]
+) -> None:
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}, into=bytes)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    await client.create(SERVICEACCOUNTS, account, "n", into=bytes)
+    await client.create(PODS, a_pod("p"), "n", into=bytes)
+    await client.delete(NAMESPACES, "n")
+    body = {**body, "metadata": {"name": "p", "namespace": "n"}}
+    refusal = r'pods "p" is forbidden: unable to create new content in namespace n because it is being terminated'
+    with pytest.raises(Forbidden, match=refusal):
+        await client.create(PODS, body, "n", into=bytes, name="p", subresource=subresource)
 
 
 async def test_a_collection_is_deleted_by_selector(client: Client) -> None:

@@ -25,7 +25,7 @@ from orchestrator.controllers.context import ControllersConfig
 from orchestrator.controllers.registry import run
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
-from orchestrator.machinery.errors import ApiError, NotFound
+from orchestrator.machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
 from tests.support.server import RunningServer
 from tests.support.simulation import ready_node
@@ -66,8 +66,8 @@ async def play_nodes(client: Client, nodes: tuple[str, ...]) -> None:
                 elif (pod.get("status") or {}).get("phase") != "Running":
                     number += 1
                     await start(client, pod, f"10.244.0.{number}")
-            except NotFound:
-                continue
+            except (NotFound, Conflict, Forbidden):
+                continue  # it, or its namespace, was deleted since it was listed
         await asyncio.sleep(0.02)
 
 

@@ -98,9 +98,7 @@ async def _bind(call: Call, kind: Kind) -> Answer:
     node, uid = binding["target"]["name"], binding["metadata"].get("uid")
     annotations = binding["metadata"].get("annotations") or {}
     now = timestamp(call.core.clock.now())
-    # Admission and the Node rules are asked about the binding, as a creation of its own.
-    admission = writes.admission_request(call, kind, "CREATE", binding, None, name=name, subresource="binding")
-    call.core.admission.validate(admission)
+    _admit_creation(call, kind, binding, "binding")
 
     def bind(pod: Object) -> Object:
         meta, spec = pod["metadata"], pod["spec"]
@@ -126,6 +124,15 @@ async def _bind(call: Call, kind: Kind) -> Answer:
     return success(status=201)
 
 
+def _admit_creation(call: Call, kind: Kind, body: Object, subresource: str) -> None:
+    """Admission, the Node rules among it, is asked about the body as a creation of its own."""
+    admission = writes.admission_request(
+        call, kind, "CREATE", body, None, name=call.request.name, subresource=subresource
+    )
+    call.core.admission.mutate(admission)
+    call.core.admission.validate(admission)
+
+
 def _binding_conflict(name: str, why: str) -> Conflict:
     return Conflict(
         f'Operation cannot be fulfilled on pods/binding "{name}": {why}',
@@ -141,8 +148,7 @@ async def _evict(call: Call, kind: Kind) -> Answer:
     if own and own != name:
         raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
     options = deletion.options_of(eviction.get("deleteOptions") or {}, call.request.query)
-    admission = writes.admission_request(call, kind, "CREATE", eviction, None, name=name, subresource="eviction")
-    call.core.admission.validate(admission)
+    _admit_creation(call, kind, eviction, "eviction")
     await delete_one(call, kind, name, options, admit=False)
     return success(status=201)
 
@@ -154,8 +160,7 @@ async def _token(call: Call, kind: Kind) -> Answer:
         raise refusals.no_such_resource()
     body = await bodies.read_object(call, "authentication.k8s.io/v1", "TokenRequest")
     name, namespace = call.request.name, call.request.namespace
-    admission = writes.admission_request(call, kind, "CREATE", body, None, name=name, subresource="token")
-    call.core.admission.validate(admission)
+    _admit_creation(call, kind, body, "token")
     await call.core.cache.wait_fresh()
     return Answer.of(issuer.issue(body, namespace=namespace, name=name), 201)
 
