@@ -96,9 +96,10 @@ class Supervisor:
             await asyncio.sleep(delay_s)
 
     def _start(self, spec: ProcessSpec) -> int:
-        command = ("/bin/sh", "-c", _NAMED_START, str(spec.pid_file(self._run_dir)), *spec.argv)
         variables = environment(os.environ, state_dir=self._state_dir, name=spec.name)
-        pid = _spawn(command, variables, self._log_dir / f"{spec.name}.log")
+        pid = _spawn(
+            spec.argv, variables, log=self._log_dir / f"{spec.name}.log", pid_file=spec.pid_file(self._run_dir)
+        )
         logger.info("lab.process_started", process=spec.name, pid=pid)
         return pid
 
@@ -156,8 +157,9 @@ async def _wait_for_paths(paths: Sequence[str]) -> None:
         await asyncio.sleep(NEEDS_POLL_S)
 
 
-def _spawn(command: tuple[str, ...], variables: Mapping[str, str], log: Path) -> int:
+def _spawn(argv: Sequence[str], variables: Mapping[str, str], *, log: Path, pid_file: Path) -> int:
     """Start a process in a session of its own, its output going to the end of `log`."""
+    command = ("/bin/sh", "-c", _NAMED_START, str(pid_file), *argv)
     appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -195,9 +197,8 @@ def launch(state_dir: Path, specs: Sequence[ProcessSpec]) -> int:
     write_specs(state_dir / "run" / "processes.json", specs)
     command = (sys.executable, "-m", "orchestrator.lab.supervisor", "--state-dir", str(state_dir))
     variables = environment(os.environ, state_dir=state_dir, name=SUPERVISOR)
-    pid = _spawn(command, variables, state_dir / "log" / f"{SUPERVISOR}.log")
-    (state_dir / "run" / f"{SUPERVISOR}.pid").write_text(f"{pid}\n")
-    return pid
+    log, pid_file = state_dir / "log" / f"{SUPERVISOR}.log", state_dir / "run" / f"{SUPERVISOR}.pid"
+    return _spawn(command, variables, log=log, pid_file=pid_file)
 
 
 async def _supervise(state_dir: Path, specs: Sequence[ProcessSpec]) -> None:
