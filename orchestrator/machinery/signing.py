@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS
 from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.machinery.certificates import Issued, Subject, new_key, new_request
 from orchestrator.machinery.client import Client
+from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
@@ -40,7 +42,8 @@ NODE_SERVING = Purpose("kubernetes.io/kubelet-serving", "server auth", "csr-")
 async def certified(client: Client, subject: Subject, purpose: Purpose) -> Issued:
     """A fresh key and its certificate.
 
-    Waits for as long as nobody answers: put a time limit around it. Raises `SigningRefused`, `ApiError`, `Unreachable`.
+    Waits for as long as nobody answers, also while the server is away once it has the request: put a time limit around
+    it. Raises `SigningRefused`, `ApiError`, and `Unreachable` if the request cannot be made.
     """
     key = new_key()
     body = {
@@ -61,6 +64,7 @@ async def certified(client: Client, subject: Subject, purpose: Purpose) -> Issue
             if condition.type in ("Denied", "Failed"):
                 raise SigningRefused(condition.message or condition.reason)
         await asyncio.sleep(_LOOK_EVERY_S)
-        answer = await client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
+        with suppress(Unreachable):
+            answer = await client.get(CERTIFICATESIGNINGREQUESTS, name, into=SigningRequest)
     logger.info("certificate.issued", request=name)
     return Issued(base64.b64decode(answer.status.certificate), key)
