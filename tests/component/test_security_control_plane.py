@@ -21,6 +21,7 @@ from orchestrator.api.resources import CONFIGMAPS, NAMESPACES, NODES, PODS, SECR
 from orchestrator.api.views.meta import MetaView
 from orchestrator.bootstrap_tokens import NAMESPACE, new_token, secret_of
 from orchestrator.joining import CannotJoin, Join, has_joined, join_cluster
+from orchestrator.lab.observed import is_alive
 from orchestrator.machinery.certificates import new_authority, spki_hash
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import SystemClock
@@ -351,7 +352,6 @@ def test_a_killed_supervisor_takes_its_processes_along_and_a_new_one_takes_over(
         plane.process = _start(tmp_path, plane.port)
 
         async def is_taken_over() -> bool:
-            gone = all(not Path(f"/proc/{pid}").exists() for pid in before)
-            return gone and await _is_ready(plane)
+            return not any(is_alive(pid) for pid in before) and await _is_ready(plane)
 
         asyncio.run(_until(is_taken_over))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.lab.observed import is_alive
 from orchestrator.machinery.restarts import Restart, after_exit
 from orchestrator.supervisor import EXIT_CONFIG, PROCESSES
 
@@ -115,14 +116,6 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_all_processes_are_started_and_ended(running: Running) -> None:
