@@ -81,18 +81,23 @@ class RestartedServer:
         raise Unreachable("killed")
 
 
-async def test_delays_grow_with_failures_in_a_row_not_over_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    delays: list[float] = []
+class Lowest(random.Random):
+    """Dice that lengthen no delay."""
 
-    async def sleep(delay_s: float) -> None:
-        delays.append(delay_s)
+    def random(self) -> float:
+        return 0.0
 
-    monkeypatch.setattr("orchestrator.machinery.informer.asyncio.sleep", sleep)
-    informer = Informer(cast("Client", RestartedServer(8)), PODS, MetaView)
+
+async def until_it_ends(server: RestartedServer | BarrenServer) -> None:
+    informer = Informer(cast("Client", server), PODS, MetaView, dice=Lowest())
     with pytest.raises(asyncio.CancelledError):
         await informer.run()
-    assert len(delays) == 8
-    assert max(delays) <= 0.3
+
+
+@pytest.mark.looptime
+async def test_delays_grow_with_failures_in_a_row_not_over_a_life(looptime: object) -> None:
+    await until_it_ends(RestartedServer(8))
+    assert looptime == pytest.approx(8 * 0.2)
 
 
 class BarrenServer:
@@ -117,14 +122,7 @@ class BarrenServer:
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "ended"])
 @pytest.mark.looptime
 async def test_watches_that_tell_nothing_are_asked_for_more_and_more_slowly(gone: bool, looptime: object) -> None:
-    class Lowest(random.Random):
-        def random(self) -> float:
-            return 0.0
-
-    server = BarrenServer(gone=gone, tells=[False, False, False, False, True, False, True])
-    informer = Informer(cast("Client", server), PODS, MetaView, dice=Lowest())
-    with pytest.raises(asyncio.CancelledError):
-        await informer.run()
+    await until_it_ends(BarrenServer(gone=gone, tells=[False, False, False, False, True, False, True]))
     # The first costs no wait, the next ones 0.2, 0.4 and 0.8 s; what is told ends the row.
     assert looptime == pytest.approx(0.2 + 0.4 + 0.8)
 
