@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ async def asked_as() -> AsyncIterator[tuple[str, list[str]]]:
     await runner.cleanup()
 
 
+@asynccontextmanager
+async def a_follower(config: ClientConfig, path: Path) -> AsyncIterator[Client]:
+    """A client made of `config` that follows the kubeconfig at `path`."""
+    async with asyncio.timeout(20), Client(config) as client, asyncio.TaskGroup() as group:
+        following = group.create_task(follow_credentials(client, path, every_s=0.01), name="credentials")
+        yield client
+        following.cancel()
+
+
 async def test_a_client_shows_what_its_kubeconfig_has_been_changed_to(
     asked_as: tuple[str, list[str]], tmp_path: Path
 ) -> None:
@@ -53,8 +63,7 @@ async def test_a_client_shows_what_its_kubeconfig_has_been_changed_to(
     path = tmp_path / "kubeconfig"
     path.write_text(render_kubeconfig(ClientConfig(server=url, token="old")))
     first = path.stat().st_mtime_ns
-    async with asyncio.timeout(20), Client(load_kubeconfig(path)) as client, asyncio.TaskGroup() as group:
-        following = group.create_task(follow_credentials(client, path, every_s=0.01), name="credentials")
+    async with a_follower(load_kubeconfig(path), path) as client:
         await client.get(NODES, "n1", into=MetaView)
         path.write_text("not a kubeconfig: [")  # half written, or broken: what we have goes on
         await client.get(NODES, "n1", into=MetaView)
@@ -62,7 +71,6 @@ async def test_a_client_shows_what_its_kubeconfig_has_been_changed_to(
         os.utime(path, ns=(first, first))  # all within one tick of the file system's clock
         while seen[-1] != "Bearer new":
             await client.get(NODES, "n1", into=MetaView)
-        following.cancel()
     assert seen[:2] == ["Bearer old", "Bearer old"]
 
 
@@ -74,11 +82,9 @@ async def test_what_was_changed_before_anybody_followed_is_shown_too(
     path.write_text(render_kubeconfig(ClientConfig(server=url, token="old")))
     read = load_kubeconfig(path)
     path.write_text(render_kubeconfig(ClientConfig(server=url, token="new")))
-    async with asyncio.timeout(20), Client(read) as client, asyncio.TaskGroup() as group:
-        following = group.create_task(follow_credentials(client, path, every_s=0.01), name="credentials")
+    async with a_follower(read, path) as client:
         while "Bearer new" not in seen:
             await client.get(NODES, "n1", into=MetaView)
-        following.cancel()
 
 
 @pytest.mark.parametrize(
