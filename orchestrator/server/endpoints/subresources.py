@@ -161,7 +161,6 @@ async def _token(call: Call, kind: Kind) -> Answer:
     body = await bodies.read_object(call, "authentication.k8s.io/v1", "TokenRequest")
     name, namespace = call.request.name, call.request.namespace
     _admit_creation(call, kind, body, "token")
-    await call.core.cache.wait_fresh()
     return Answer.of(issuer.issue(body, namespace=namespace, name=name), 201)
 
 
