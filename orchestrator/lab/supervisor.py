@@ -119,6 +119,7 @@ class Supervisor:
 
     def _unrecorded(self, spec: ProcessSpec) -> list[int]:
         """Those that are about to write their pid file: whoever started them ended before they did."""
+        # Looked for before their files are: one that writes its file in between is recorded, and stays.
         about_to = [pid for pid in self._named(spec) if _NAMED_START in observed.command_of(pid)]
         return [pid for pid in about_to if pid != self._recorded(spec)]
 
