@@ -76,6 +76,8 @@ class ServerSettings:
     """Reads in flight at once; more are told to come again. Watches and streams do not count. Kubernetes' default."""
     writes_max: int = 400
     """Writes in flight at once. They share commits, so twice Kubernetes' default is still quick."""
+    bookmark_every_s: float = 60.0
+    """Between a watch's bookmarks: often enough that a client which comes back finds its revision in the window."""
 
 
 def build_server(
@@ -116,6 +118,7 @@ def build_server(
         rules_of=rules_of,
         forward=forward,
         documents=documents or {},
+        bookmark_every_s=chosen.bookmark_every_s,
         has_started=has_started,
     )
     return ApiServer(core, chosen)

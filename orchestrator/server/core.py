@@ -57,6 +57,8 @@ class Core:
     rules_of: RulesOf | None = None
     forward: Forward | None = None
     documents: Mapping[str, Object] = field(default_factory=dict)
+    #: How often a watch that asked for bookmarks gets one.
+    bookmark_every_s: float = 60.0
     #: False while the objects that a cluster starts with are being written: alive, but not ready.
     has_started: Callable[[], bool] = lambda: True
 

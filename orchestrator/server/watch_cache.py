@@ -16,7 +16,7 @@ import msgspec
 
 from orchestrator.api import codec
 from orchestrator.api.resources import PODS, Resource
-from orchestrator.server.watches import Event, Watchers
+from orchestrator.server.watches import Event, Progress, Watchers
 from orchestrator.store.base import Change, Store
 
 PREFIX = "/registry/"
@@ -78,8 +78,9 @@ class _Bucket:
 class Collection:
     """One resource's objects, window and watchers."""
 
-    def __init__(self, *, revision: int, by_node: bool) -> None:
-        self.watchers = Watchers()
+    def __init__(self, *, progress: Progress, by_node: bool) -> None:
+        revision = progress.revision
+        self.watchers = Watchers(progress)
         self.listeners: list[Listener] = []
         #: The newest revision that changed anything in here.
         self.changed = revision
@@ -214,12 +215,18 @@ class WatchCache:
         self._collections: dict[tuple[str, str], Collection] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
-        self.revision = 0
+        # Moves on only when a whole batch has been offered to the watchers.
+        self._progress = Progress()
+
+    @property
+    def revision(self) -> int:
+        """What it shows: everything up to here."""
+        return self._progress.revision
 
     async def start(self) -> None:
         """Load everything."""
         listing = await self._store.list(PREFIX)
-        self.revision = listing.revision
+        self._progress.revision = listing.revision
         for record in listing.records:
             collection, namespace, name = self._locate(record.key)
             collection.load(namespace, name, codec.stamp(record.value, record.revision))
@@ -281,7 +288,7 @@ class WatchCache:
                 assert change.previous is not None, "a deletion without something deleted"
                 last = codec.stamp(change.previous.value, change.revision)
                 collection.apply(namespace, name, None, change.revision, last)
-        self.revision = batch[-1].revision
+        self._progress.revision = batch[-1].revision
         while self._waiting and self._waiting[0][0] <= self.revision:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
@@ -296,5 +303,5 @@ class WatchCache:
         collection = self._collections.get((group, plural))
         if collection is None:
             is_pods = (group, plural) == (PODS.group, PODS.plural)
-            collection = self._collections[group, plural] = Collection(revision=self.revision, by_node=is_pods)
+            collection = self._collections[group, plural] = Collection(progress=self._progress, by_node=is_pods)
         return collection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -125,14 +125,31 @@ class TooSlow(Exception):
     """The client did not read its events: end the watch, and it will resume."""
 
 
+class Progress:
+    """How far the watchers of a cache have been offered what the store tells: every event up to `revision`."""
+
+    __slots__ = ("revision",)
+
+    def __init__(self, revision: int = 0) -> None:
+        self.revision = revision
+
+
+class Taken(NamedTuple):
+    """What a watcher took. With these lines its client knows everything it selected up to `revision`."""
+
+    lines: list[bytes]
+    revision: int
+
+
 class Watcher:
-    """One watch's place in the fan-out. `take` what has come; `close` by leaving `Watchers.joined`."""
+    """One watch's place in the fan-out: `wait` until something has come, then `take` it."""
 
-    __slots__ = ("_bytes", "_cut", "_pending", "_wake", "filter", "form")
+    __slots__ = ("_bytes", "_cut", "_pending", "_progress", "_wake", "filter", "form")
 
-    def __init__(self, filter_: Filter, form: Form) -> None:
+    def __init__(self, filter_: Filter, form: Form, progress: Progress) -> None:
         self.filter = filter_
         self.form = form
+        self._progress = progress
         self._pending: list[bytes] = []
         self._bytes = 0
         self._cut = False
@@ -148,14 +165,20 @@ class Watcher:
             self._pending.clear()
         self._wake.set()
 
-    async def take(self) -> list[bytes]:
-        """Wait for encoded events and take all there are; raises `TooSlow` once too many waited."""
+    async def wait(self) -> None:
+        """Wait until there is something to take, or too much has waited."""
         await self._wake.wait()
+
+    def take(self) -> Taken:
+        """All that has come, maybe nothing; raises `TooSlow` once too much waited.
+
+        Lines and revision are read in one go: a revision read at any other time could be ahead of the lines.
+        """
         self._wake.clear()
         if self._cut:
             raise TooSlow
-        taken, self._pending, self._bytes = self._pending, [], 0
-        return taken
+        lines, self._pending, self._bytes = self._pending, [], 0
+        return Taken(lines, self._progress.revision)
 
 
 def encode_event(type_: str, encoded: bytes) -> bytes:
@@ -166,7 +189,8 @@ def encode_event(type_: str, encoded: bytes) -> bytes:
 class Watchers:
     """All watchers of one resource, found by what they ask for: an event costs what it concerns, not how many watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._anywhere: dict[Watcher, None] = {}
         self._by_namespace: dict[str, dict[Watcher, None]] = {}
         self._by_name: dict[str, dict[Watcher, None]] = {}
@@ -176,11 +200,13 @@ class Watchers:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, watcher: Watcher) -> None:
-        """Let it have every event from here on, until `remove`."""
-        home, key = self._home(watcher.filter)
+    def join(self, filter_: Filter, form: Form) -> Watcher:
+        """A watcher that is offered every event from here on, until `remove`."""
+        watcher = Watcher(filter_, form, self._progress)
+        home, key = self._home(filter_)
         home.setdefault(key, {})[watcher] = None
         self._count += 1
+        return watcher
 
     def remove(self, watcher: Watcher) -> None:
         """Let it go; safe to repeat."""

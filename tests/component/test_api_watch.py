@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 
 from orchestrator.api.resources import CONFIGMAPS, PODS, Resource
+from orchestrator.server.app import ServerSettings
 from orchestrator.server.endpoints import watch
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, a_running_server
 
 
 class Lines:
@@ -210,3 +211,69 @@ async def test_a_version_from_the_future_is_waited_for_and_then_refused(api_serv
         assert answer.status == 504
         body = await answer.json()
     assert body["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+class Resuming:
+    """A client that believes its bookmarks: after each it leaves, and comes back with the revision it brought."""
+
+    def __init__(self, server: RunningServer, wanted: frozenset[str], namespace: str = "", **query: str) -> None:
+        self._server = server
+        self._namespace = namespace
+        self._query = {"allowWatchBookmarks": "true", **query}
+        self._seen: set[str] = set()
+        self.wanted = wanted
+        self.bookmarks = 0
+
+    @property
+    def lost(self) -> set[str]:
+        return self.wanted - self._seen
+
+    async def follow(self, revision: int, stop: asyncio.Event) -> None:
+        """Until it has seen all that it wants, or for one more watch after the stop: it has lost something then."""
+        while self.lost:
+            is_last = stop.is_set()
+            query = {**self._query, "resourceVersion": str(revision)}
+            async with watching(self._server, CONFIGMAPS, self._namespace, **query) as lines:
+                revision = await self._until_bookmark(lines, revision)
+            if is_last:
+                return
+
+    async def _until_bookmark(self, lines: Lines, revision: int) -> int:
+        while True:
+            event = await lines.next()
+            meta = event["object"]["metadata"]
+            if event["type"] == "BOOKMARK":
+                assert int(meta["resourceVersion"]) >= revision
+                self.bookmarks += 1
+                return int(meta["resourceVersion"])
+            assert int(meta["resourceVersion"]) > revision
+            revision = int(meta["resourceVersion"])
+            self._seen.add(meta["name"])
+
+
+async def test_a_client_that_resumes_from_bookmarks_loses_nothing() -> None:
+    count, writers = 2000, 4
+    everything = frozenset(f"c{number}" for number in range(count))
+    odd = frozenset(f"c{number}" for number in range(1, count, 2))
+    async with a_running_server(settings=ServerSettings(bookmark_every_s=0.05)) as server, server.client() as client:
+        start = (await client.list(CONFIGMAPS, "default", into=dict)).revision
+        partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+        clients = [Resuming(server, everything, namespace) for namespace in ("", "default") * 16]
+        clients += [Resuming(server, odd, namespace, labelSelector="parity=odd") for namespace in ("", "default") * 3]
+        clients += [Resuming(server, everything, accept=partial) for _ in range(2)]
+        stop = asyncio.Event()
+
+        async def write(first: int) -> None:
+            for number in range(first, count, writers):
+                body = a_configmap(f"c{number}", parity="odd" if number % 2 else "even")
+                await client.create(CONFIGMAPS, body, "default", into=bytes)
+
+        async with asyncio.TaskGroup() as following:
+            for one in clients:
+                following.create_task(one.follow(start, stop))
+            async with asyncio.TaskGroup() as writing:
+                for first in range(writers):
+                    writing.create_task(write(first))
+            stop.set()
+    assert [one.lost for one in clients] == [set()] * 40
+    assert all(one.bookmarks for one in clients)

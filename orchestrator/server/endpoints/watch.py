@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -18,8 +19,8 @@ from orchestrator.server.endpoints.reads import filter_of, parse_revision, wait_
 from orchestrator.server.watch_cache import Collection
 from orchestrator.server.watches import Fanned, Filter, Form, Side, TooSlow, Watcher, encode_event
 
-# Kubernetes' own: often enough that a client which comes back finds its revision in the window.
-_BOOKMARK_EVERY_S = 60.0
+# Kubernetes' own: the last bookmark comes so long before the end, for the client to resume from.
+_LAST_BOOKMARK_S = 2.0
 # Without a limit of the client's, a watch ends after 30 to 60 minutes, so that clients spread over servers again.
 _TIMEOUT_MIN_S = 1800
 _TIMEOUT_MAX_S = 86_400
@@ -51,9 +52,8 @@ async def watch(call: Call) -> web.StreamResponse:
         state = [Side(*item) for item in collection.items(filter_.namespace)]
     else:
         missed = _missed(collection, filter_, form, revision)
-    start = cache.revision
-    watcher = Watcher(filter_, form)
-    collection.watchers.add(watcher)
+    watcher = collection.watchers.join(filter_, form)
+    start = watcher.take().revision
     metrics.WATCHES.labels(kind.resource.group_resource).inc()
     try:
         response = await _open(call)
@@ -140,18 +140,28 @@ async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher:
     """Write what comes until the client's time is up, or it reads too slowly."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + timeout_s
-    next_bookmark = loop.time() + _BOOKMARK_EVERY_S if call.request.flag("allowWatchBookmarks") else ends_at
+    bookmarks = call.request.flag("allowWatchBookmarks")
+    bookmark_at = _next_bookmark(loop.time(), call.core.bookmark_every_s, ends_at) if bookmarks else ends_at
     while True:
-        try:
-            async with asyncio.timeout_at(min(next_bookmark, ends_at)):
-                lines = await watcher.take()
-        except TimeoutError:
-            if loop.time() >= ends_at:
-                return
-            next_bookmark = loop.time() + _BOOKMARK_EVERY_S
-            await _send(response, _bookmark(kind, watcher.form, call.core.cache.revision))
-            continue
-        await _send(response, b"".join(lines))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min(bookmark_at, ends_at)):
+                await watcher.wait()
+        taken = watcher.take()
+        lines = taken.lines
+        now = loop.time()
+        if bookmarks and now >= bookmark_at:
+            # After what was pending: a client that resumes from the bookmark has seen it.
+            lines.append(_bookmark(kind, watcher.form, taken.revision))
+            bookmark_at = _next_bookmark(now, call.core.bookmark_every_s, ends_at)
+        if lines:
+            await _send(response, b"".join(lines))
+        if now >= ends_at:
+            return
+
+
+def _next_bookmark(now: float, every_s: float, ends_at: float) -> float:
+    last = ends_at - _LAST_BOOKMARK_S
+    return min(now + every_s, last) if now < last else now + every_s
 
 
 def _bookmark(kind: Kind, form: Form, revision: int, annotations: Mapping[str, str] | None = None) -> bytes:

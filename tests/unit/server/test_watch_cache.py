@@ -14,7 +14,7 @@ from orchestrator.api import codec
 from orchestrator.api.resources import CONFIGMAPS, NODES, PODS
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
 from orchestrator.server.watch_cache import WatchCache, key_of, prefix_of
-from orchestrator.server.watches import PLAIN, Filter, Form, Side, TooSlow, Watcher, restamp, revision_of
+from orchestrator.server.watches import PLAIN, Filter, Form, Progress, Side, TooSlow, Watcher, restamp, revision_of
 from orchestrator.store.memory import MemoryStore
 
 
@@ -127,11 +127,37 @@ async def test_listeners_are_told_old_and_new() -> None:
 
 
 async def test_a_watcher_that_does_not_read_is_cut_off() -> None:
-    watcher = Watcher(Filter(), PLAIN)
+    watcher = Watcher(Filter(), PLAIN, Progress(7))
     for _ in range(20):
         watcher.offer(b"x" * (1 << 20))
-    with pytest.raises(TooSlow):
-        await watcher.take()
+    with pytest.raises(TooSlow):  # and not a revision as of which it would have nothing left to hear
+        watcher.take()
+
+
+async def test_what_a_watcher_takes_is_all_up_to_the_revision_that_comes_with_it() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    watchers = cache.collection(PODS).watchers
+    everything, one_node = (watchers.join(filter_, PLAIN) for filter_ in (FILTERS[0], FILTERS[4]))
+    taken: list[tuple[int, int]] = []
+
+    def take_midway(old: bytes | None, new: bytes | None) -> None:
+        taken.append((len(everything.take().lines), everything.take().revision))
+
+    cache.subscribe(PODS, take_midway)
+    first = await put(store, "a", node="n2")
+    second = await put(store, "b", node="n2")
+    await cache.wait_fresh()
+    # Asked amid a batch, a watcher has been offered more than it answers for, never less.
+    assert [lines for lines, _ in taken] == [1, 1]
+    assert all(revision < offered for (_, revision), offered in zip(taken, (first, second), strict=True))
+    assert everything.take() == ([], second)
+    # What does not concern it moves a watcher on all the same.
+    assert one_node.take() == ([], second)
+    other = await store.put("/registry/core/configmaps/default/c", stored("c"), expect_revision=None)
+    await cache.wait_fresh()
+    assert one_node.take() == ([], other)
+    running.cancel()
 
 
 async def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
@@ -144,13 +170,12 @@ async def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
         return value
 
     form = Form("counted", encode)
-    watchers = [Watcher(Filter(namespace=namespace), form) for namespace in ("", "default", "default", "other")]
-    for watcher in watchers:
-        cache.collection(PODS).watchers.add(watcher)
+    joined = cache.collection(PODS).watchers
+    watchers = [joined.join(Filter(namespace=namespace), form) for namespace in ("", "default", "default", "other")]
     await put(store, "a")
     await cache.wait_fresh()
     assert len(encoded) == 1
-    assert await watchers[0].take() == await watchers[2].take()
+    assert watchers[0].take() == watchers[2].take()
     for watcher in watchers:
         cache.collection(PODS).watchers.remove(watcher)
         cache.collection(PODS).watchers.remove(watcher)
@@ -187,9 +212,7 @@ def test_whoever_applies_a_watch_s_events_has_what_a_list_shows(steps: list[tupl
         store = MemoryStore()
         cache, running = await a_cache(store)
         collection = cache.collection(PODS)
-        watchers = [Watcher(filter_, PLAIN) for filter_ in FILTERS]
-        for watcher in watchers:
-            collection.watchers.add(watcher)
+        watchers = [collection.watchers.join(filter_, PLAIN) for filter_ in FILTERS]
         for operation, namespace, name, node, label in steps:
             if operation == "put":
                 await put(store, name, namespace, node, x=label)
@@ -200,7 +223,7 @@ def test_whoever_applies_a_watch_s_events_has_what_a_list_shows(steps: list[tupl
             watcher.offer(b'{"type":"END"}\n')
             held: dict[tuple[str, str], Any] = {}
             newest = 0
-            for line in await watcher.take():
+            for line in watcher.take().lines:
                 event = json.loads(line)
                 if event["type"] == "END":
                     break
