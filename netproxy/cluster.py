@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netproxy.dns.records import Zone, names_of
+from netproxy.metrics import FAILURES
 from netproxy.rules import Frontend, Here, Rule, merge, rules_of
 from netproxy.state import ClusterState
 from orchestrator.api.views.network import EndpointSlice, NodeView, Service
+from orchestrator.machinery.log import get_logger
+
+logger = get_logger(__name__)
 
 
 class Cluster:
@@ -94,9 +98,16 @@ class Cluster:
             if service is None:
                 self._parts.pop(key, None)
                 self._zone.replace(key, {})
-            else:
-                self._parts[key] = rules_of(service, slices, self._here)
-                self._zone.replace(key, names_of(service, slices, self._zone.domain))
+                continue
+            try:
+                rules, names = rules_of(service, slices, self._here), names_of(service, slices, self._zone.domain)
+            except Exception:
+                # What it had stays until something about it changes; the other services are worked out.
+                FAILURES.inc()
+                logger.exception("service.failed", service=key, revision=service.metadata.resource_version)
+                continue
+            self._parts[key] = rules
+            self._zone.replace(key, names)
 
     def rules(self) -> dict[Frontend, Rule]:
         """All rules, as far as they are worked out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,9 @@ SYNC_SECONDS = Histogram(
     "wherry_netproxy_sync_duration_seconds",
     "From a change seen to every worker having applied it.",
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+)
+FAILURES = Counter(
+    "wherry_netproxy_failures_total", "Times that a service's rules and names could not be worked out from its objects."
 )
 
 

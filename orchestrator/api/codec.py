@@ -65,7 +65,7 @@ def decode(data: bytes | str) -> Object:
     return value
 
 
-def decode_into(data: bytes | str, type_: type[T]) -> T:
+def decode_into(data: bytes | str | msgspec.Raw, type_: type[T]) -> T:
     """Decode straight into a type (a view Struct, say), skipping what it does not name; raises `Malformed`."""
     try:
         value: T = _decoder_of(type_).decode(data)  # type: ignore[arg-type]  # classes are hashable

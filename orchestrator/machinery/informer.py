@@ -1,20 +1,32 @@
-"""A cache of one resource, kept current by list and watch, with indexes and subscribers."""
+"""A cache of one resource, kept current by list and watch, with indexes and subscribers.
+
+No single object stops it: what cannot be decoded, indexed or handled is logged and counted, and the rest goes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
+
 from orchestrator.api import codec
+from orchestrator.api.objects import namespaced_key
 from orchestrator.api.resources import Resource
 from orchestrator.api.views.meta import ListMeta, ObjectMeta, View
 from orchestrator.machinery.backoff import Backoff, jittered
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import ApiError, Gone, Unreachable
 from orchestrator.machinery.log import get_logger
-from orchestrator.machinery.metrics import INFORMER_OBJECTS, INFORMER_RELISTS
+from orchestrator.machinery.metrics import (
+    INFORMER_FAILURES,
+    INFORMER_OBJECTS,
+    INFORMER_RELISTS,
+    INFORMER_UNDECODABLE,
+)
+from orchestrator.machinery.seen import Seen, Wake
 from orchestrator.machinery.watch_stream import WatchEvent
 
 logger = get_logger(__name__)
@@ -31,6 +43,19 @@ class _Bookmark(View, frozen=True):
     metadata: ListMeta = ListMeta()
 
 
+class _Named(View, frozen=True):
+    """The least that says which object it is, for one whose view cannot be decoded."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _NamedObject(View, frozen=True):
+    metadata: _Named = _Named()
+
+
 V = TypeVar("V", bound=HasMetadata)
 Index = Callable[[V], Iterable[str]]
 Handler = Callable[[V | None, V | None], None]
@@ -40,7 +65,11 @@ class Informer(Generic[V]):
     """Holds the newest view of every object of a resource. Run `run` in a task; use the rest from the same loop.
 
     The cache may lag behind the server: compare `revision` with the revision of your own last write before deciding.
-    Handlers get (old, new): new is None for a deletion, old is None for an addition.
+    Handlers get (old, new): new is None for a deletion, old is None for an addition. A handler that raises is logged
+    and counted, and misses that change alone.
+
+    An object that cannot be decoded as the view is `undecodable`: the view of it that there was stays, for it has not
+    gone; if there was none, the cache does not have it.
     """
 
     def __init__(
@@ -64,6 +93,8 @@ class Informer(Generic[V]):
         self._objects: dict[str, V] = {}
         self._by: dict[str, dict[str, dict[str, V]]] = {name: {} for name in self._indexes}
         self._handlers: list[Handler[V]] = []
+        self._undecodable: dict[str, str] = {}
+        self._seen = Seen(resource.plural)
         self._synced = asyncio.Event()
         self._failures = 0  # in a row: whatever the server says ends the row
         self._barren = 0  # rounds in a row whose watch told nothing before it ended or was gone
@@ -91,11 +122,27 @@ class Informer(Generic[V]):
         found = self._by[index].get(value)
         return tuple(found.values()) if found else ()
 
+    @property
+    def undecodable(self) -> Mapping[str, str]:
+        """The objects whose newest revision is no such view: revision by key."""
+        return self._undecodable
+
     def subscribe(self, handler: Handler[V]) -> None:
         """Call `handler(old, new)` for every change from here on, and now for what is there already."""
         self._handlers.append(handler)
         for view in tuple(self._objects.values()):
-            handler(None, view)
+            self._tell(handler, None, view)
+
+    def wake_at(self, revision: int, wake: Wake) -> None:
+        """Call `wake()` once, as soon as the cache has reached `revision` and its handlers know; now, if it has.
+
+        A cache of a part of a resource (selectors, one namespace) may reach it only at the next bookmark.
+        """
+        self._seen.wake_at(revision, wake, reached=self.revision)
+
+    def wake_when_leaving(self, key: str, uid: str, wake: Wake) -> None:
+        """Call `wake()` once, as soon as the object is terminating, gone, or another of its name; now, if it is."""
+        self._seen.wake_when_leaving(key, uid, wake, present=self._objects.get(key))
 
     async def run(self) -> None:
         """Keep the cache current, for ever: list, watch, and list again when the watch cannot go on."""
@@ -112,7 +159,7 @@ class Informer(Generic[V]):
             except Gone as gone:
                 logger.info("informer.relist", resource=self.resource.plural, why=str(gone))
                 listed = False
-            except (ApiError, Unreachable) as lost:
+            except (ApiError, Unreachable, codec.Malformed) as lost:
                 self._failures += 1
                 self._barren = 0
                 delay_s = jittered(backoff.delay_s(self._failures), dice=self._dice)
@@ -128,11 +175,29 @@ class Informer(Generic[V]):
     async def _list(self) -> None:
         namespace, labels, fields = self._scope
         listing = await self._client.list(
-            self.resource, namespace, into=self._view, label_selector=labels, field_selector=fields
+            self.resource, namespace, into=msgspec.Raw, label_selector=labels, field_selector=fields
         )
         INFORMER_RELISTS.labels(self.resource.plural).inc()
         self._failures = 0
-        self.replace(listing.items, listing.revision)
+        self.replace(self._decoded(listing.items), listing.revision)
+
+    def _decoded(self, items: Iterable[msgspec.Raw]) -> Iterator[V]:
+        """The views of a list's items; for what cannot be decoded, the view that there was."""
+        broken: set[str] = set()
+        for item in items:
+            try:
+                yield codec.decode_into(item, self._view)
+            except ValueError as undecodable:
+                try:
+                    key, _, old = self._undecoded(item, undecodable)
+                except ValueError as unreadable:
+                    self._note_unreadable("listed", unreadable)
+                    continue
+                broken.add(key)
+                if old is not None:
+                    yield old
+        for key in self._undecodable.keys() - broken:
+            self._note_decodable(key)
 
     async def _watch(self) -> None:
         namespace, labels, fields = self._scope
@@ -153,18 +218,66 @@ class Informer(Generic[V]):
             if old is None or old.metadata.resource_version != item.metadata.resource_version:
                 self._set(key, item)
         self._synced.set()
+        self._seen.reached(revision)
 
     def apply(self, event: WatchEvent) -> None:
         """Take one watch event into the cache."""
+        try:
+            key, revision, new = self._read(event)
+        except ValueError as broken:
+            # Not even its name can be read, so nothing can be done about it; the next event brings the revision on.
+            self._note_unreadable(event.type, broken)
+            return
+        self.revision = max(self.revision, revision)
+        if event.type != "BOOKMARK":
+            self._set(key, new)
+        self._seen.reached(self.revision)
+
+    def _read(self, event: WatchEvent) -> tuple[str, int, V | None]:
+        """The event's key, revision, and the view to hold from here on. Raises `ValueError` if it names no object."""
         if event.type == "BOOKMARK":
             # Only its revision is real: a bookmark's other metadata may be null.
-            self.revision = max(
-                self.revision, int(codec.decode_into(event.object, _Bookmark).metadata.resource_version)
+            return "", int(codec.decode_into(event.object, _Bookmark).metadata.resource_version), None
+        if event.type == "DELETED":
+            named = codec.decode_into(event.object, _NamedObject).metadata
+            key = namespaced_key(named.namespace, named.name)
+            self._note_decodable(key)
+            return key, int(named.resource_version or 0), None
+        try:
+            view = codec.decode_into(event.object, self._view)
+            revision = view.metadata.revision
+        except ValueError as broken:
+            return self._undecoded(event.object, broken)
+        key = view.metadata.key
+        self._note_decodable(key)
+        return key, revision, view
+
+    def _undecoded(self, data: bytes | msgspec.Raw, broken: ValueError) -> tuple[str, int, V | None]:
+        """Note an object that is no such view: the view of it that we have stays, unless it is a namesake's."""
+        named = codec.decode_into(data, _NamedObject).metadata
+        key, revision = namespaced_key(named.namespace, named.name), int(named.resource_version or 0)
+        old = self._objects.get(key)
+        if self._undecodable.get(key) != named.resource_version:
+            self._undecodable[key] = named.resource_version
+            INFORMER_FAILURES.labels(self.resource.plural, "decode").inc()
+            INFORMER_UNDECODABLE.labels(self.resource.plural).set(len(self._undecodable))
+            logger.error(
+                "informer.undecodable",
+                resource=self.resource.plural,
+                key=key,
+                revision=named.resource_version,
+                why=str(broken)[:256],
+                kept=old is not None,
             )
-            return
-        item = codec.decode_into(event.object, self._view)
-        self.revision = max(self.revision, item.metadata.revision)
-        self._set(item.metadata.key, None if event.type == "DELETED" else item)
+        return key, revision, old if old is not None and old.metadata.uid == named.uid else None
+
+    def _note_unreadable(self, found: str, broken: ValueError) -> None:
+        INFORMER_FAILURES.labels(self.resource.plural, "decode").inc()
+        logger.error("informer.unreadable", resource=self.resource.plural, found=found, why=str(broken)[:256])
+
+    def _note_decodable(self, key: str) -> None:
+        if self._undecodable.pop(key, None) is not None:
+            INFORMER_UNDECODABLE.labels(self.resource.plural).set(len(self._undecodable))
 
     def _set(self, key: str, new: V | None) -> None:
         old = self._objects.pop(key, None)
@@ -176,17 +289,39 @@ class Informer(Generic[V]):
             self._reindex(self._by[name], index, key, old, new)
         INFORMER_OBJECTS.labels(self.resource.plural).set(len(self._objects))
         for handler in self._handlers:
-            handler(old, new)
+            self._tell(handler, old, new)
+        self._seen.changed(key, new)
 
-    @staticmethod
-    def _reindex(entries: dict[str, dict[str, V]], index: Index[V], key: str, old: V | None, new: V | None) -> None:
-        if old is not None:
-            for value in index(old):
-                bucket = entries.get(value)
-                if bucket is not None:
-                    bucket.pop(key, None)
-                    if not bucket:
-                        del entries[value]
-        if new is not None:
-            for value in index(new):
-                entries.setdefault(value, {})[key] = new
+    def _tell(self, handler: Handler[V], old: V | None, new: V | None) -> None:
+        try:
+            handler(old, new)
+        except Exception:
+            logger.exception("informer.handle_failed", **self._counted("handle", new or old))
+
+    def _values(self, index: Index[V], view: V | None) -> tuple[str, ...]:
+        if view is None:
+            return ()
+        try:
+            return tuple(index(view))
+        except Exception:
+            logger.exception("informer.index_failed", **self._counted("index", view))
+            return ()
+
+    def _counted(self, what: str, view: V | None) -> dict[str, str]:
+        """Count a failure; what the log should say of the object that it was about."""
+        assert view is not None
+        INFORMER_FAILURES.labels(self.resource.plural, what).inc()
+        meta = view.metadata
+        return {"resource": self.resource.plural, "key": meta.key, "revision": meta.resource_version}
+
+    def _reindex(
+        self, entries: dict[str, dict[str, V]], index: Index[V], key: str, old: V | None, new: V | None
+    ) -> None:
+        for value in self._values(index, old):
+            bucket = entries.get(value)
+            if bucket is not None:
+                bucket.pop(key, None)
+                if not bucket:
+                    del entries[value]
+        for value in self._values(index, new):
+            entries.setdefault(value, {})[key] = new  # type: ignore[assignment]  # no values without a view

@@ -19,6 +19,14 @@ SYNC_SECONDS = Histogram(
 SYNCS = Counter("wherry_syncs_total", "Syncs by how they ended.", ["name", "result"])
 INFORMER_OBJECTS = Gauge("wherry_informer_objects", "Objects in an informer's cache.", ["resource"])
 INFORMER_RELISTS = Counter("wherry_informer_lists_total", "Full lists an informer made.", ["resource"])
+INFORMER_UNDECODABLE = Gauge(
+    "wherry_informer_undecodable_objects", "Objects whose newest revision an informer cannot decode.", ["resource"]
+)
+INFORMER_FAILURES = Counter(
+    "wherry_informer_failures_total",
+    "Objects that an informer could not decode or index, and handlers and wakes that raised.",
+    ["resource", "what"],
+)
 EVENTS_DROPPED = Counter("wherry_events_dropped_total", "Events not sent because too many waited.")
 LEADER = Gauge("wherry_leader", "1 while this process leads.", ["lease"])
 

@@ -74,6 +74,9 @@ class EventRecorder:
             except (ApiError, Unreachable) as refused:
                 EVENTS_DROPPED.inc()
                 logger.debug("event.refused", reason=event.reason, why=str(refused)[:256])
+            except Exception:
+                EVENTS_DROPPED.inc()
+                logger.exception("event.failed", reason=event.reason, about=event.regarding.name)
 
     def _allowed(self, key: str, now: float) -> bool:
         tokens, updated = self._tokens.pop(key, (float(_BURST), now))

@@ -232,18 +232,17 @@ class FakeInformer:
 class PodSide:
     """An agent's care for pods on a fake runtime, with a fake API. Use as `async with PodSide(state_dir) as side`."""
 
-    def __init__(self, state_dir: Path, *, runtime: FakeRuntime | None = None) -> None:
+    def __init__(self, state_dir: Path, *, runtime: FakeRuntime | None = None, pods: Any = None) -> None:
         clock = LoopClock()
         self.api = FakeApi()
         self.events = FakeEvents()
-        self.pods = FakeInformer()
+        self.pods = pods or FakeInformer()
         self.runtime = runtime or FakeRuntime(clock)
         self.runtime.add_image("busybox:1.36")
         self.runtime.add_image(PAUSE_IMAGE)
         client: Any = self.api
         services: Any = FakeInformer()
         recorder: Any = self.events
-        pods: Any = self.pods
         self.context = PodContext(
             runtime=self.runtime,
             watch=ContainerWatch(self.runtime, group_label=labels.POD_UID),
@@ -262,7 +261,7 @@ class PodSide:
         )
         self.context.network_ready.set()
         self.workers = PodWorkers(
-            self.context, pods, node_labels={}, allocatable={"cpu": "4", "memory": "8Gi", "pods": "110"}
+            self.context, self.pods, node_labels={}, allocatable={"cpu": "4", "memory": "8Gi", "pods": "110"}
         )
         self._running: asyncio.Task[None] | None = None
 

@@ -7,9 +7,12 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
+import msgspec
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from orchestrator.api import codec
 from orchestrator.api.resources import PODS
@@ -138,6 +141,170 @@ async def test_a_second_list_tells_only_what_differs() -> None:
     seen.clear()
     informer.replace([a_pod("a", 1), a_pod("b", 5), a_pod("d", 6)], 6)
     assert sorted(seen, key=str) == sorted([("1", None), ("1", "5"), (None, "6")], key=str)
+
+
+def undecodable(name: str, revision: int, uid: str = "") -> bytes:
+    """A pod's bytes that are no view: its labels are a number."""
+    meta = {"name": name, "namespace": "default", "uid": uid, "resourceVersion": str(revision), "labels": 7}
+    return codec.encode({"metadata": meta})
+
+
+def failures(what: str) -> float:
+    return REGISTRY.get_sample_value("wherry_informer_failures_total", {"resource": "pods", "what": what}) or 0.0
+
+
+class OneList:
+    """A client's view of a server that lists these objects and whose watch never tells anything."""
+
+    def __init__(self, *items: bytes) -> None:
+        self.items = tuple(msgspec.Raw(item) for item in items)
+
+    async def list(self, *_: object, **__: object) -> Listing[msgspec.Raw]:
+        return Listing(self.items, 9)
+
+    async def watch(self, *_: object, **__: object) -> AsyncIterator[WatchEvent]:
+        await asyncio.get_running_loop().create_future()
+        yield an_event("ADDED", a_pod("never", 1))
+
+
+async def test_a_list_with_an_object_that_cannot_be_decoded_brings_all_others() -> None:
+    server = OneList(codec.encode(a_pod("a", 1)), undecodable("b", 2), b"[]", codec.encode(a_pod("c", 3)))
+    informer = Informer(cast("Client", server), PODS, MetaView)
+    before = failures("decode")
+    running = asyncio.ensure_future(informer.run())
+    await informer.wait_synced()
+    assert {pod.metadata.name for pod in informer.values()} == {"a", "c"}
+    assert informer.undecodable == {"default/b": "2"}
+    assert failures("decode") == before + 2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_object_that_cannot_be_decoded_keeps_the_view_that_there_was() -> None:
+    informer = an_informer()
+    informer.replace([a_pod("a", 1)], 1)
+    informer.apply(WatchEvent("MODIFIED", undecodable("a", 2)))
+    kept = informer.get("default/a")
+    assert kept is not None
+    assert kept.metadata.resource_version == "1"
+    assert informer.by_index("app", "web") == (kept,)
+    assert informer.revision == 2
+    assert informer.undecodable == {"default/a": "2"}
+    informer.apply(an_event("MODIFIED", a_pod("a", 3)))
+    assert informer.undecodable == {}
+
+
+async def test_an_undecodable_namesake_does_not_keep_the_view_of_the_one_before() -> None:
+    informer = an_informer()
+    informer.replace([a_pod("a", 1)], 1)
+    informer.apply(WatchEvent("ADDED", undecodable("a", 2, uid="another")))
+    assert informer.get("default/a") is None
+
+
+async def test_an_object_that_could_not_be_decoded_is_gone_when_it_is_deleted() -> None:
+    informer = an_informer()
+    informer.replace([a_pod("a", 1)], 1)
+    informer.apply(WatchEvent("MODIFIED", undecodable("a", 2)))
+    informer.apply(WatchEvent("DELETED", undecodable("a", 3)))
+    assert informer.get("default/a") is None
+    assert informer.undecodable == {}
+
+
+async def test_what_cannot_be_decoded_is_logged_with_key_and_reason_once_a_revision() -> None:
+    informer = an_informer()
+    with structlog.testing.capture_logs() as lines:
+        for revision in (2, 2, 3):
+            informer.apply(WatchEvent("MODIFIED", undecodable("a", revision)))
+    assert [(line["event"], line["key"], line["revision"]) for line in lines] == [
+        ("informer.undecodable", "default/a", "2"),
+        ("informer.undecodable", "default/a", "3"),
+    ]
+    assert "labels" in lines[0]["why"]
+
+
+@pytest.mark.parametrize("type_", ["ADDED", "DELETED", "BOOKMARK", "MODIFIED"])
+@pytest.mark.parametrize(
+    "data", [b"7", b'{"metadata":7}', b'{"metadata":{"name":"a","resourceVersion":"x"}}'], ids=["7", "meta", "revision"]
+)
+async def test_an_event_that_names_nothing_is_counted_and_the_next_is_taken(type_: str, data: bytes) -> None:
+    informer = an_informer()
+    before = failures("decode")
+    informer.apply(WatchEvent(type_, data))
+    assert failures("decode") == before + 1
+    informer.apply(an_event("ADDED", a_pod("a", 4)))
+    assert informer.revision == 4
+
+
+async def test_a_handler_that_raises_misses_that_object_and_stops_nobody() -> None:
+    informer = an_informer()
+    seen: list[str] = []
+
+    def choosy(old: MetaView | None, new: MetaView | None) -> None:
+        if new is not None and new.metadata.name == "poison":
+            raise OverflowError("Python int too large to convert to C long")
+
+    def note(old: MetaView | None, new: MetaView | None) -> None:
+        seen.append(new.metadata.name if new is not None else "")
+
+    before = failures("handle")
+    informer.apply(an_event("ADDED", a_pod("poison", 1)))
+    informer.subscribe(choosy)
+    informer.subscribe(note)
+    informer.apply(an_event("MODIFIED", a_pod("poison", 2)))
+    informer.apply(an_event("ADDED", a_pod("a", 3)))
+    assert seen == ["poison", "poison", "a"]
+    assert failures("handle") == before + 2
+
+
+async def test_an_index_that_raises_leaves_the_object_out_and_stops_nobody() -> None:
+    client = Client(ClientConfig(server="http://127.0.0.1:1"))
+    informer = Informer(client, PODS, MetaView, indexes={"app": lambda pod: [pod.metadata.labels["app"]]})
+    unlabelled = MetaView(metadata=ObjectMeta(name="x", namespace="default", resource_version="1"))
+    informer.apply(an_event("ADDED", unlabelled))
+    informer.apply(an_event("ADDED", a_pod("a", 2)))
+    assert [pod.metadata.name for pod in informer.by_index("app", "web")] == ["a"]
+    informer.apply(an_event("DELETED", unlabelled))
+    assert [pod.metadata.name for pod in informer.values()] == ["a"]
+
+
+async def test_a_key_is_woken_when_the_cache_has_its_own_write() -> None:
+    informer = an_informer()
+    informer.replace([a_pod("a", 1)], 1)
+    woken: list[tuple[str, int]] = []
+    for revision in (1, 3, 2):
+        informer.wake_at(revision, lambda revision=revision: woken.append((str(revision), informer.revision)))  # type: ignore[misc]
+    assert woken == [("1", 1)]
+    informer.apply(an_event("MODIFIED", a_pod("a", 2)))
+    informer.apply(WatchEvent("BOOKMARK", b'{"metadata":{"resourceVersion":"5"}}'))
+    assert woken == [("1", 1), ("2", 2), ("3", 5)]
+
+
+async def test_a_key_is_woken_when_the_object_it_deleted_terminates_or_goes() -> None:
+    informer = an_informer()
+    informer.replace([a_pod("a", 1), a_pod("b", 1)], 1)
+    woken: list[str] = []
+    for name in ("a", "b", "never-there"):
+        informer.wake_when_leaving(f"default/{name}", "", lambda name=name: woken.append(name))  # type: ignore[misc]
+    assert woken == ["never-there"]
+    informer.apply(an_event("MODIFIED", a_pod("a", 2)))
+    meta = ObjectMeta(name="a", namespace="default", resource_version="3", deletion_timestamp="2026-01-01T00:00:00Z")
+    informer.apply(an_event("MODIFIED", MetaView(metadata=meta)))
+    informer.apply(an_event("DELETED", a_pod("a", 4)))
+    informer.apply(an_event("DELETED", a_pod("b", 5)))
+    assert woken == ["never-there", "a", "b"]
+
+
+async def test_a_wake_that_raises_does_not_keep_the_others_asleep() -> None:
+    informer = an_informer()
+    woken: list[int] = []
+
+    def broken() -> None:
+        raise KeyError("x")
+
+    informer.wake_at(2, broken)
+    informer.wake_at(2, lambda: woken.append(2))
+    informer.apply(an_event("ADDED", a_pod("a", 2)))
+    assert woken == [2]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ADDED", "MODIFIED", "DELETED"]), st.integers(0, 4), st.integers(0, 2))))

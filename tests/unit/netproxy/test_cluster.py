@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +53,18 @@ def test_services_and_slices_may_come_in_any_order_and_go_again():
     gone = zone.lookup("web.default.svc.cluster.local", wire.A)
     assert gone is not None
     assert gone.rcode == wire.NXDOMAIN
+
+
+def test_a_service_that_cannot_be_worked_out_keeps_what_it_had_and_stops_no_other():
+    cluster, _ = a_cluster()
+    cluster.service_changed(None, a_service())
+    cluster.slice_changed(None, a_slice(endpoints=[an_endpoint("10.0.0.1")]))
+    assert backends(cluster) == ["10.0.0.1"]
+    nonsense: Any = [7]
+    cluster.service_changed(a_service(), a_service(ports=nonsense))
+    cluster.service_changed(None, a_service("other", ip="10.96.0.51"))
+    assert backends(cluster) == ["10.0.0.1"]
+    assert Frontend("TCP", "10.96.0.51", 80) in cluster.rules()
 
 
 def test_a_slice_may_change_hands():
