@@ -17,6 +17,7 @@ SYNC_SECONDS = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
 SYNCS = Counter("wherry_syncs_total", "Syncs by how they ended.", ["name", "result"])
+OBJECT_FAILURES = Counter("wherry_object_failures_total", "Objects whose turn failed, by the event logged.", ["event"])
 INFORMER_OBJECTS = Gauge("wherry_informer_objects", "Objects in an informer's cache.", ["resource"])
 INFORMER_RELISTS = Counter("wherry_informer_lists_total", "Full lists an informer made.", ["resource"])
 INFORMER_UNDECODABLE = Gauge(

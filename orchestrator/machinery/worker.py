@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from orchestrator.machinery.backoff import Backoff
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import ApiError, Conflict, RetryLater, Unreachable
 from orchestrator.machinery.log import get_logger
-from orchestrator.machinery.metrics import QUEUE_DEPTH, SYNC_SECONDS, SYNCS
+from orchestrator.machinery.metrics import OBJECT_FAILURES, QUEUE_DEPTH, SYNC_SECONDS, SYNCS
 from orchestrator.machinery.queue import WorkQueue
 
 logger = get_logger(__name__)
@@ -79,3 +80,16 @@ async def _sync_once(
     failures[key] = failures.get(key, 0) + 1
     queue.add_after(key, backoff.delay_s(failures[key]))
     return result
+
+
+@contextmanager
+def going_on(event: str, *, key: str) -> Iterator[None]:
+    """For loops over objects that are not a controller's: what fails inside ends this object's turn, and nothing else.
+
+    It is logged as `event` with its traceback, and counted; code after the block runs. Cancellation passes.
+    """
+    try:
+        yield
+    except Exception:
+        OBJECT_FAILURES.labels(event).inc()
+        logger.exception(event, key=key)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.api import quantities
 from orchestrator.api.views.scheduling import Container, NodeAffinity, PodView, Toleration
+from orchestrator.scheduler.columns import SHOWN_MAX
 
 CPU, MEMORY, PODS = "cpu", "memory", "pods"
 
@@ -15,8 +16,8 @@ CPU, MEMORY, PODS = "cpu", "memory", "pods"
 DEFAULT_CPU_MILLI = 100
 DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
 
-# Far above any node, and small enough that sums of it stay within 64 bits.
-_AMOUNT_MAX = 2**53
+#: Whoever asks for this much, or more, fits nowhere: no node has more than one less.
+AMOUNT_MAX = SHOWN_MAX
 
 HostPort = tuple[str, str, int]
 
@@ -43,10 +44,28 @@ class PodRequest:
     owner: str = ""
 
 
-def amount(resource: str, quantity: str | int | float) -> int:
-    """A quantity as the integer the arrays hold, rounded up: milli for cpu, whole units for everything else."""
+def requested(resource: str, quantity: str | int | float) -> int:
+    """What a pod asks for, rounded up, from 0 to `AMOUNT_MAX`: milli for cpu, whole units for everything else.
+
+    What cannot be read counts as more than any node has: such a pod is told so, and others go on.
+    """
+    try:
+        return min(max(_units(resource, quantity), 0), AMOUNT_MAX)
+    except quantities.BadQuantity:
+        return AMOUNT_MAX
+
+
+def offered(resource: str, quantity: str | int | float) -> int:
+    """What a node has, in the units of `requested` and always less than `AMOUNT_MAX`; 0 if it cannot be read."""
+    try:
+        return max(-AMOUNT_MAX + 1, min(_units(resource, quantity), AMOUNT_MAX - 1))
+    except quantities.BadQuantity:
+        return 0
+
+
+def _units(resource: str, quantity: str | int | float) -> int:
     parsed = quantities.parse(quantity)
-    return min(parsed.milli if resource == CPU else parsed.value, _AMOUNT_MAX)
+    return parsed.milli if resource == CPU else parsed.value
 
 
 def request_of(pod: PodView) -> PodRequest:
@@ -73,7 +92,7 @@ def request_of(pod: PodView) -> PodRequest:
 
 def _demands(pod: PodView, *, default_cpu_milli: int, default_memory_bytes: int) -> dict[str, int]:
     def of(container: Container) -> dict[str, int]:
-        asked = {name: amount(name, quantity) for name, quantity in container.resources.requests.items()}
+        asked = {name: requested(name, quantity) for name, quantity in container.resources.requests.items()}
         if default_cpu_milli:
             asked.setdefault(CPU, default_cpu_milli)
             asked.setdefault(MEMORY, default_memory_bytes)
@@ -94,8 +113,8 @@ def _demands(pod: PodView, *, default_cpu_milli: int, default_memory_bytes: int)
             peak[name] = max(peak.get(name, 0), asked.get(name, 0) + sidecars.get(name, 0))
     for name, value in peak.items():
         total[name] = max(total.get(name, 0), value)
-    _add(total, {name: amount(name, quantity) for name, quantity in pod.spec.overhead.items()})
-    return total
+    _add(total, {name: requested(name, quantity) for name, quantity in pod.spec.overhead.items()})
+    return {name: min(value, AMOUNT_MAX) for name, value in total.items()}
 
 
 def _add(total: dict[str, int], more: Mapping[str, int]) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypedDict
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from orchestrator.api.resources import NODES, PODS
-from orchestrator.api.views.meta import Condition, ObjectMeta, ObjectReference
+from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.api.views.scheduling import NodeView, PodView
-from orchestrator.machinery.client import STRATEGIC_PATCH, Client
-from orchestrator.machinery.clock import Clock, timestamp
-from orchestrator.machinery.errors import ApiError, Conflict, NotFound, Unreachable
+from orchestrator.machinery.client import Client
+from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.recorder import EventRecorder
+from orchestrator.machinery.worker import going_on
+from orchestrator.scheduler.conditions import ConditionWriter, reference_to
 from orchestrator.scheduler.pending import PendingPods
 from orchestrator.scheduler.place import FixedCache, Placed, Unschedulable, place
 from orchestrator.scheduler.profile import DEFAULT_PROFILE, Profile
@@ -45,6 +47,17 @@ SCHEDULED_SECONDS = Histogram(
 PENDING = Gauge("wherry_pending_pods", "Pods waiting to be placed, by queue.", ["queue"])
 
 
+_PLACING_FAILED = "trying to place the pod failed; the scheduler's log says why"
+
+
+class _Turn(TypedDict):
+    """What the queue is told of a pod, besides its key."""
+
+    uid: str
+    priority: int
+    now_s: float
+
+
 class Scheduler:
     """Places the pods whose `schedulerName` is ours. `run` never returns."""
 
@@ -63,6 +76,7 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._bindings = asyncio.Semaphore(_BINDINGS_MAX)
         self._recorder = EventRecorder(client, clock, component=name)
+        self._conditions = ConditionWriter(client, clock, self._recorder, self._pods.get)
 
     @property
     def has_synced(self) -> bool:
@@ -73,6 +87,7 @@ class Scheduler:
         """Watch, place and bind, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._recorder.run(), name="events")
+            group.create_task(self._conditions.run(), name="conditions")
             self._nodes.subscribe(self._node_changed)
             group.create_task(self._nodes.run(), name="watch-nodes")
             await self._nodes.wait_synced()
@@ -109,7 +124,7 @@ class Scheduler:
         if old is None or old.spec != new.spec or old.metadata.labels != new.metadata.labels:
             self._requests[uid] = request_of(new)
             self._seen_s.setdefault(uid, self._clock.monotonic())
-            self._pending.add(key, priority=new.spec.priority)
+            self._pending.add(key, **self._turn(new))
             self._changed.set()
 
     def _forget(self, uid: str, key: str) -> None:
@@ -154,11 +169,12 @@ class Scheduler:
             return  # somebody's back-off has ended
 
     async def _place_one(self, pod: PodView, group: asyncio.TaskGroup) -> None:
-        uid = pod.metadata.uid
-        request = self._requests.get(uid) or request_of(pod)
-        started = self._clock.monotonic()
-        outcome = place(request, self._table, self._profile, self._fixed)
-        PLACE_SECONDS.observe(self._clock.monotonic() - started)
+        outcome = None
+        with going_on("pod.placing_failed", key=pod.metadata.key):
+            request = self._requests.get(pod.metadata.uid) or request_of(pod)
+            started = self._clock.monotonic()
+            outcome = place(request, self._table, self._profile, self._fixed)
+            PLACE_SECONDS.observe(self._clock.monotonic() - started)
         match outcome:
             case Placed(node, _):
                 await self._bindings.acquire()
@@ -167,37 +183,56 @@ class Scheduler:
                 group.create_task(self._bind(pod, request, node), name=f"bind-{pod.metadata.key}")
             case Unschedulable():
                 ATTEMPTS.labels("unschedulable").inc()
-                self._pending.refused(pod.metadata.key, priority=pod.spec.priority, now_s=self._clock.monotonic())
-                await self._tell_unschedulable(pod, str(outcome))
+                self._pending.refused(pod.metadata.key, **self._turn(pod))
+                self._conditions.refused(pod, reason="Unschedulable", message=str(outcome))
+            case None:
+                ATTEMPTS.labels("error").inc()
+                self._pending.failed(pod.metadata.key, **self._turn(pod))
+                self._conditions.refused(pod, reason="SchedulerError", message=_PLACING_FAILED)
 
     async def _bind(self, pod: PodView, request: PodRequest, node: str) -> None:
         meta = pod.metadata
+        is_bound = False
         try:
-            await self._client.create(
-                PODS, _binding(pod, node), meta.namespace, into=bytes, name=meta.name, subresource="binding"
-            )
-        except (NotFound, Conflict) as gone:
-            # Deleted, or bound by somebody else: the watch says which, and counts it where it belongs.
-            logger.info("pod.not_bound", pod=meta.key, node=node, why=str(gone)[:256])
-            self._unassume(meta, node)
-            ATTEMPTS.labels("error").inc()
-        except (ApiError, Unreachable) as refused:
-            logger.warning("pod.not_bound", pod=meta.key, node=node, why=str(refused)[:256])
-            self._unassume(meta, node)
-            self._requests[meta.uid] = request
-            self._pending.refused(meta.key, priority=pod.spec.priority, now_s=self._clock.monotonic())
-            self._pending.wake()
-            self._changed.set()
-            ATTEMPTS.labels("error").inc()
-        else:
+            with going_on("pod.binding_failed", key=meta.key):
+                is_bound = await self._post_binding(pod, node)
+        finally:
+            self._bindings.release()
+        if is_bound:
             ATTEMPTS.labels("scheduled").inc()
             seen_s = self._seen_s.pop(meta.uid, None)
             if seen_s is not None:
                 SCHEDULED_SECONDS.observe(self._clock.monotonic() - seen_s)
             text = f"Successfully assigned {meta.key} to {node}"
-            self._recorder.event(_reference(pod), type="Normal", reason="Scheduled", message=text)
-        finally:
-            self._bindings.release()
+            self._recorder.event(reference_to(pod), type="Normal", reason="Scheduled", message=text)
+        else:
+            ATTEMPTS.labels("error").inc()
+            self._unassume(meta, node)
+            self._try_again(meta, request)
+
+    async def _post_binding(self, pod: PodView, node: str) -> bool:
+        """Bind; says whether the API server said yes. Without its yes the pod may still be bound, by us or others."""
+        meta = pod.metadata
+        try:
+            await self._client.create(
+                PODS, _binding(pod, node), meta.namespace, into=bytes, name=meta.name, subresource="binding"
+            )
+        except (ApiError, Unreachable) as refused:
+            logger.warning("pod.not_bound", pod=meta.key, node=node, why=str(refused)[:256])
+            return False
+        return True
+
+    def _try_again(self, meta: ObjectMeta, request: PodRequest) -> None:
+        newest = self._pods.get(meta.key)
+        if newest is None or newest.metadata.uid != meta.uid or newest.spec.node_name:
+            return  # the watch has told what became of it
+        self._requests[meta.uid] = request
+        self._pending.failed(meta.key, **self._turn(newest))
+        self._pending.wake()
+        self._changed.set()
+
+    def _turn(self, pod: PodView) -> _Turn:
+        return {"uid": pod.metadata.uid, "priority": pod.spec.priority, "now_s": self._clock.monotonic()}
 
     def _unassume(self, meta: ObjectMeta, node: str) -> None:
         seen = self._pods.get(meta.key)
@@ -207,29 +242,6 @@ class Scheduler:
         if not is_bound and not pod_was_seen_elsewhere:
             self._table.remove_pod(meta.uid)
 
-    async def _tell_unschedulable(self, pod: PodView, message: str) -> None:
-        old = next((c for c in pod.status.conditions if c.type == "PodScheduled"), None)
-        if old is not None and old.status == "False" and old.message == message:
-            return
-        logger.info("pod.unschedulable", pod=pod.metadata.key, why=message)
-        self._recorder.event(_reference(pod), type="Warning", reason="FailedScheduling", message=message)
-        body = {
-            "metadata": {"uid": pod.metadata.uid},
-            "status": {"conditions": [_condition(old, message, self._clock.now())]},
-        }
-        try:
-            await self._client.patch(
-                PODS,
-                pod.metadata.name,
-                body,
-                pod.metadata.namespace,
-                into=bytes,
-                subresource="status",
-                patch_type=STRATEGIC_PATCH,
-            )
-        except (ApiError, Unreachable) as refused:
-            logger.debug("pod.status_not_written", pod=pod.metadata.key, why=str(refused)[:256])
-
 
 def _binding(pod: PodView, node: str) -> dict[str, Any]:
     return {
@@ -238,22 +250,6 @@ def _binding(pod: PodView, node: str) -> dict[str, Any]:
         "metadata": {"name": pod.metadata.name, "namespace": pod.metadata.namespace, "uid": pod.metadata.uid},
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     }
-
-
-def _condition(old: Condition | None, message: str, now: float) -> dict[str, Any]:
-    kept = old is not None and old.status == "False" and old.last_transition_time
-    return {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": message,
-        "lastTransitionTime": kept or timestamp(now),
-    }
-
-
-def _reference(pod: PodView) -> ObjectReference:
-    meta = pod.metadata
-    return ObjectReference(api_version="v1", kind="Pod", name=meta.name, namespace=meta.namespace, uid=meta.uid)
 
 
 async def run(client: Client, clock: Clock) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from orchestrator.api.views.scheduling import NodeView, Taint
-from orchestrator.scheduler.request import CPU, MEMORY, PODS, HostPort, PodRequest, amount
+from orchestrator.scheduler.columns import Amounts, Score, Sums, longer
+from orchestrator.scheduler.request import CPU, MEMORY, PODS, HostPort, PodRequest, offered
+
+__all__ = ["Amounts", "Mask", "NodeTable", "OwnerCounts", "Score"]
 
 Mask = npt.NDArray[np.bool_]
-Amounts = npt.NDArray[np.int64]
-Score = npt.NDArray[np.float64]
 
 K = TypeVar("K")
 
@@ -25,20 +25,13 @@ _DENSE_OWNERS_MAX = 64
 _ZONE = "topology.kubernetes.io/zone"
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A pod that counts against a row."""
-
-    row: int
-    request: PodRequest
-
-
 class NodeTable:
     """Arrays over nodes, each of length `rows` or longer; `present` says which rows hold a node.
 
-    `allocatable[resource]` and `used[resource]` are one contiguous int64 vector a resource (cpu in milli, the rest in
-    whole units). Fixed properties (labels, taints) are kept by row for the plugins that turn them into masks;
-    `fixed_generation` changes whenever any of them does, so masks made from them can be kept until then.
+    `allocatable[resource]` is one contiguous int64 vector a resource (cpu in milli, the rest in whole units), and
+    `used[resource]` the sums of what the pods on each row ask for. Fixed properties (labels, taints) are kept by row
+    for the plugins that turn them into masks; `fixed_generation` changes whenever any of them does, so masks made from
+    them can be kept until then.
     """
 
     def __init__(self) -> None:
@@ -47,9 +40,9 @@ class NodeTable:
         self.present: Mask = np.zeros(0, dtype=np.bool_)
         self.unschedulable: Mask = np.zeros(0, dtype=np.bool_)
         self.allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
-        self.used: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
-        self.scored_cpu: Score = np.zeros(0)
-        self.scored_memory: Score = np.zeros(0)
+        self.used: dict[str, Sums] = {name: Sums() for name in (CPU, MEMORY, PODS)}
+        self.scored_cpu = Sums()
+        self.scored_memory = Sums()
         self.inverse_cpu: Score = np.zeros(0)
         self.inverse_memory: Score = np.zeros(0)
         self.zone: Amounts = np.zeros(0, dtype=np.int64)
@@ -57,9 +50,10 @@ class NodeTable:
         self._row_of: dict[str, int] = {}
         self._free_rows: list[int] = []
         self._zones: dict[str, int] = {"": 0}
-        self._placed: dict[str, _Placed] = {}
-        # Pods whose node is not in the table (not seen yet, or deleted): they count as soon as it appears.
-        self._homeless: dict[str, dict[str, PodRequest]] = {}
+        # Every pod that counts, by the name of its node. Those whose node is not in the table (not seen yet, or
+        # deleted) count as soon as it appears.
+        self._pods_on: dict[str, dict[str, PodRequest]] = {}
+        self._home_of: dict[str, str] = {}
         self._owners = OwnerCounts()
         self._ports: dict[HostPort, dict[int, int]] = {}
 
@@ -92,8 +86,8 @@ class NodeTable:
             self.zone[row] = self._zones.setdefault(node.metadata.labels.get(_ZONE, ""), len(self._zones))
             changed = True
         if old is None:
-            for pod_uid, request in self._homeless.pop(name, {}).items():
-                self._count(pod_uid, row, request)
+            for request in self._pods_on.get(name, {}).values():
+                self._account(row, request, sign=1)
         return changed
 
     def remove_node(self, name: str) -> None:
@@ -101,11 +95,8 @@ class NodeTable:
         row = self._row_of.pop(name, None)
         if row is None:
             return
-        leaving = {uid: placed.request for uid, placed in self._placed.items() if placed.row == row}
-        for uid in leaving:
-            self._uncount(uid)
-        if leaving:
-            self._homeless[name] = leaving
+        for request in self._pods_on.get(name, {}).values():
+            self._account(row, request, sign=-1)
         self.present[row] = False
         self.nodes[row] = None
         self.names[row] = ""
@@ -117,34 +108,35 @@ class NodeTable:
     def add_pod(self, request: PodRequest, node_name: str) -> None:
         """Count a pod against a node; counting the same pod again moves it."""
         self.remove_pod(request.uid)
+        self._home_of[request.uid] = node_name
+        self._pods_on.setdefault(node_name, {})[request.uid] = request
         row = self._row_of.get(node_name)
-        if row is None:
-            self._homeless.setdefault(node_name, {})[request.uid] = request
-        else:
-            self._count(request.uid, row, request)
+        if row is not None:
+            self._account(row, request, sign=1)
 
     def remove_pod(self, uid: str) -> bool:
         """Stop counting a pod; says whether it was counted."""
-        if uid in self._placed:
-            self._uncount(uid)
-            return True
-        for name, pods in self._homeless.items():
-            if pods.pop(uid, None) is not None:
-                if not pods:
-                    del self._homeless[name]
-                return True
-        return False
+        node_name = self._home_of.pop(uid, None)
+        if node_name is None:
+            return False
+        pods = self._pods_on[node_name]
+        request = pods.pop(uid)
+        if not pods:
+            del self._pods_on[node_name]
+        row = self._row_of.get(node_name)
+        if row is not None:
+            self._account(row, request, sign=-1)
+        return True
 
     def node_of(self, uid: str) -> str | None:
-        """The node a pod counts against, if any."""
-        placed = self._placed.get(uid)
-        return self.names[placed.row] if placed else None
+        """The node that a pod counts against, if any; the node itself need not be there."""
+        return self._home_of.get(uid)
 
     def free(self, resource: str) -> Amounts:
         """What is left of a resource, by row; a resource no node has is nowhere."""
         if resource not in self.allocatable:
             return np.zeros(self.rows, dtype=np.int64)
-        left: Amounts = self.allocatable[resource] - self.used[resource]
+        left: Amounts = self.allocatable[resource] - self.used[resource].shown
         return left
 
     def ports_taken(self) -> Mapping[HostPort, Mapping[int, int]]:
@@ -172,29 +164,19 @@ class NodeTable:
     def _grow(self) -> None:
         old, new = self.rows, max(_FIRST_ROWS, self.rows * 2)
 
-        def longer(column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-            return np.concatenate([column, np.zeros(new - old, dtype=column.dtype)])
-
-        for table in (self.allocatable, self.used):
-            for resource in table:
-                table[resource] = longer(table[resource])  # type: ignore[assignment]
-        for field in (
-            "present",
-            "unschedulable",
-            "scored_cpu",
-            "scored_memory",
-            "inverse_cpu",
-            "inverse_memory",
-            "zone",
-        ):
-            setattr(self, field, longer(getattr(self, field)))
+        for resource, column in self.allocatable.items():
+            self.allocatable[resource] = longer(column, new)
+        for sums in (*self.used.values(), self.scored_cpu, self.scored_memory):
+            sums.grow(new)
+        for field in ("present", "unschedulable", "inverse_cpu", "inverse_memory", "zone"):
+            setattr(self, field, longer(getattr(self, field), new))
         self.nodes += [None] * (new - old)
         self.names += [""] * (new - old)
         self._free_rows += range(new - 1, old - 1, -1)
 
     def _set_allocatable(self, row: int, allocatable: Mapping[str, str | int | float]) -> bool:
         changed = False
-        wanted = {resource: amount(resource, quantity) for resource, quantity in allocatable.items()}
+        wanted = {resource: offered(resource, quantity) for resource, quantity in allocatable.items()}
         for resource in wanted:
             self._column(resource)
         for resource, column in self.allocatable.items():
@@ -207,24 +189,23 @@ class NodeTable:
         return changed
 
     def _column(self, resource: str) -> None:
-        if resource not in self.allocatable:
-            self.allocatable[resource] = np.zeros(self.rows, dtype=np.int64)
-            self.used[resource] = np.zeros(self.rows, dtype=np.int64)
-
-    def _count(self, uid: str, row: int, request: PodRequest) -> None:
-        self._placed[uid] = _Placed(row, request)
-        self._account(row, request, sign=1)
-
-    def _uncount(self, uid: str) -> None:
-        placed = self._placed.pop(uid)
-        self._account(placed.row, placed.request, sign=-1)
+        if resource in self.allocatable:
+            return
+        self.allocatable[resource] = np.zeros(self.rows, dtype=np.int64)
+        sums = self.used[resource] = Sums(self.rows)
+        for name, pods in self._pods_on.items():
+            row = self._row_of.get(name)
+            if row is not None:
+                for request in pods.values():
+                    sums.add(row, request.amounts.get(resource, 0))
 
     def _account(self, row: int, request: PodRequest, *, sign: int) -> None:
         for resource, value in request.amounts.items():
-            self._column(resource)
-            self.used[resource][row] += sign * value
-        self.scored_cpu[row] += sign * request.scored_cpu_milli
-        self.scored_memory[row] += sign * request.scored_memory_bytes
+            # What no node offers needs no column: whoever asks for it fits nowhere.
+            if (sums := self.used.get(resource)) is not None:
+                sums.add(row, sign * value)
+        self.scored_cpu.add(row, sign * request.scored_cpu_milli)
+        self.scored_memory.add(row, sign * request.scored_memory_bytes)
         if request.owner:
             self._owners.bump(request.owner, row, sign)
         for port in request.host_ports:

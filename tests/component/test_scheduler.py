@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig
+from orchestrator.scheduler.plugins.resources import Fits
+from orchestrator.scheduler.profile import DEFAULT_PROFILE
+from orchestrator.scheduler.request import PodRequest
 from orchestrator.scheduler.shell import Scheduler
+from orchestrator.scheduler.table import Mask, NodeTable
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_object, wait_objects
 
@@ -144,6 +149,83 @@ async def test_a_pod_whose_binding_was_written_takes_its_room_though_the_reply_w
         await client.create(PODS, a_pod("second", cpu="2"), "default", into=bytes)
         second = await pod_when(client, "second", lambda pod: bool(pod["status"].get("conditions")))
         assert not is_bound(second)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.usefixtures("scheduling")
+async def test_one_pod_that_asks_for_absurd_amounts_stops_nobody_from_being_scheduled(client: Client) -> None:
+    await add_node(client, "n1")
+    await add_node(client, "n2")
+    greedy = {"image": "nginx:1.16", "resources": {"requests": {"cpu": "16Ei", "memory": "16Ei"}}}
+    containers = [{"name": f"c{number}", **greedy} for number in range(1_100)]
+    bound = {**a_pod("bound"), "spec": {"nodeName": "n1", "containers": containers}}
+    await client.create(PODS, bound, "default", into=bytes)
+    pending = {**a_pod("pending"), "spec": {"containers": containers}}
+    await client.create(PODS, pending, "default", into=bytes)
+    for number in range(3):
+        await client.create(PODS, a_pod(f"p{number}"), "default", into=bytes)
+        assert (await pod_when(client, f"p{number}", is_bound))["spec"]["nodeName"] == "n2"
+    pending = await pod_when(client, "pending", lambda pod: bool(pod["status"].get("conditions")))
+    assert not is_bound(pending)
+    await client.delete(PODS, "bound", "default", grace_s=0)
+    await client.create(PODS, a_pod("last", cpu="3800m"), "default", into=bytes)
+    assert (await pod_when(client, "last", is_bound))["spec"]["nodeName"] == "n1"
+
+
+class ChokesOn(Fits):
+    """Fails on pods that ask for this resource, as only a fault of our own would."""
+
+    def mask(self, pod: PodRequest, nodes: NodeTable) -> Mask:
+        if "example.org/choke" in pod.amounts:
+            raise ZeroDivisionError
+        return super().mask(pod, nodes)
+
+
+class ChokesAtBinding(Client):
+    """The first binding of each pod fails in a way that nobody foresaw."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        super().__init__(config)
+        self.failed: set[str] = set()
+
+    async def create(self, *args: Any, **given: Any) -> Any:
+        if given.get("subresource") == "binding" and given["name"] not in self.failed:
+            self.failed.add(given["name"])
+            raise ZeroDivisionError
+        return await super().create(*args, **given)
+
+
+async def test_a_pod_on_which_a_plugin_fails_is_told_so_and_the_others_go_on(
+    api_server: RunningServer, client: Client
+) -> None:
+    profile = replace(DEFAULT_PROFILE, filters=(ChokesOn(),))
+    async with api_server.client("scheduler") as own:
+        task = asyncio.get_running_loop().create_task(
+            Scheduler(own, SystemClock(), profile=profile).run(), name="scheduler"
+        )
+        await add_node(client, "n1")
+        choking = a_pod("choking")
+        resources = {"requests": {"example.org/choke": "1"}, "limits": {"example.org/choke": "1"}}
+        choking["spec"]["containers"][0]["resources"] = resources
+        await client.create(PODS, choking, "default", into=bytes)
+        told = await pod_when(client, "choking", lambda pod: bool(pod["status"].get("conditions")))
+        assert told["status"]["conditions"][0]["reason"] == "SchedulerError"
+        await client.create(PODS, a_pod("other"), "default", into=bytes)
+        await pod_when(client, "other", is_bound)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_binding_that_fails_unforeseen_is_tried_again(api_server: RunningServer, client: Client) -> None:
+    async with ChokesAtBinding(api_server.config("scheduler")) as own:
+        task = asyncio.get_running_loop().create_task(Scheduler(own, SystemClock()).run(), name="scheduler")
+        await add_node(client, "n1", cpu="1")
+        await client.create(PODS, a_pod("p", cpu="1"), "default", into=bytes)
+        await pod_when(client, "p", is_bound)
+        assert own.failed == {"p"}
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

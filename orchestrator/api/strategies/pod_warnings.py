@@ -160,7 +160,7 @@ def _env(variables: Sequence[Mapping[str, Any]], path: str) -> list[str]:
 @lru_cache(maxsize=1024)
 def _is_fractional(value: str | int | float) -> bool:
     try:
-        return quantities.parse(value).milli % 1000 != 0
+        return quantities.parse(value).nano % 10**9 != 0
     except quantities.BadQuantity:
         return False
 

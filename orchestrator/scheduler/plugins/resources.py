@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from orchestrator.scheduler.request import PODS, PodRequest
-from orchestrator.scheduler.table import Mask, NodeTable, Score
+from orchestrator.scheduler.table import Amounts, Mask, NodeTable, Score
 
 
 class Fits:
@@ -36,8 +36,8 @@ class LeastAllocated:
     name = "LeastAllocated"
 
     def score(self, pod: PodRequest, nodes: NodeTable) -> Score:
-        mean = _free_share(nodes.scored_cpu, pod.scored_cpu_milli, nodes.inverse_cpu)
-        mean += _free_share(nodes.scored_memory, pod.scored_memory_bytes, nodes.inverse_memory)
+        mean = _free_share(nodes.scored_cpu.shown, pod.scored_cpu_milli, nodes.inverse_cpu)
+        mean += _free_share(nodes.scored_memory.shown, pod.scored_memory_bytes, nodes.inverse_memory)
         mean *= 0.5
         return mean
 
@@ -48,8 +48,8 @@ class Balanced:
     name = "BalancedAllocation"
 
     def score(self, pod: PodRequest, nodes: NodeTable) -> Score:
-        distance = _free_share(nodes.scored_cpu, pod.scored_cpu_milli, nodes.inverse_cpu)
-        distance -= _free_share(nodes.scored_memory, pod.scored_memory_bytes, nodes.inverse_memory)
+        distance = _free_share(nodes.scored_cpu.shown, pod.scored_cpu_milli, nodes.inverse_cpu)
+        distance -= _free_share(nodes.scored_memory.shown, pod.scored_memory_bytes, nodes.inverse_memory)
         np.abs(distance, out=distance)
         # Of two shares the standard deviation is half their distance.
         distance *= -0.5
@@ -57,9 +57,9 @@ class Balanced:
         return distance
 
 
-def _free_share(used: Score, wanted: int, inverse: Score) -> Score:
+def _free_share(used: Amounts, wanted: int, inverse: Score) -> Score:
     """What would be left, as a share of the whole. In place, because five thousand rows are wider than the cache."""
-    share: Score = used + wanted
+    share: Score = np.add(used, float(wanted), dtype=np.float64)
     share *= inverse
     np.subtract(1.0, share, out=share)
     return np.maximum(share, 0.0, out=share)

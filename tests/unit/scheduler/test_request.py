@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.api.views.scheduling import Container, PodSpec, PodView, ResourceRequirements
-from orchestrator.scheduler.request import request_of
+from orchestrator.scheduler.request import AMOUNT_MAX, offered, request_of, requested
 from tests.support.scheduling import a_pod
 
 
@@ -34,4 +38,33 @@ def test_scoring_counts_something_even_for_a_pod_that_asks_for_nothing() -> None
 
 
 def test_absurd_amounts_fit_nowhere_and_overflow_nothing() -> None:
-    assert request_of(a_pod(cpu="9E", memory="9E")).amounts["cpu"] == 2**53
+    assert request_of(a_pod(cpu="9E", memory="9E")).amounts["cpu"] == AMOUNT_MAX
+
+
+@pytest.mark.parametrize("count", [1, 600, 1_100])
+def test_a_pod_with_a_thousand_containers_of_16Ei_asks_for_more_than_any_node_has(count: int) -> None:
+    greedy = Container(resources=ResourceRequirements(requests={"cpu": "16Ei", "memory": "16Ei"}))
+    spec = PodSpec(containers=(greedy,) * count, init_containers=(greedy,) * count, overhead={"memory": "16Ei"})
+    request = request_of(PodView(metadata=ObjectMeta(uid="u"), spec=spec))
+    assert request.amounts == {"cpu": AMOUNT_MAX, "memory": AMOUNT_MAX, "pods": 1}
+    assert request.scored_memory_bytes == AMOUNT_MAX
+    assert offered("memory", "16Ei") < AMOUNT_MAX
+
+
+@given(
+    st.lists(st.integers(-(2**70), 2**70), max_size=5),
+    st.lists(st.tuples(st.integers(0, 2**70), st.booleans()), max_size=5),
+)
+def test_sums_are_exact_until_they_are_cut(containers: list[int], inits: list[tuple[int, bool]]) -> None:
+    spec = PodSpec(
+        containers=tuple(asks(str(cores)) for cores in containers),
+        init_containers=tuple(asks(str(cores), "Always" if sidecar else "") for cores, sidecar in inits),
+    )
+    cut = [requested("cpu", str(cores)) for cores in containers]
+    running = peak = 0
+    for cores, sidecar in inits:
+        asked = requested("cpu", str(cores))
+        peak = max(peak, running + asked)
+        running += asked if sidecar else 0
+    expected = min(max(sum(cut) + running, peak), AMOUNT_MAX)
+    assert request_of(PodView(metadata=ObjectMeta(uid="u"), spec=spec)).amounts.get("cpu", 0) == expected

@@ -37,6 +37,7 @@ def test_good_pods_give_no_warnings():
             ],
             id="a-tenth-of-a-byte",
         ),
+        pytest.param({"resources": {"limits": {"memory": "16Ei"}}}, [], id="more-bytes-than-64-bits-hold"),
         pytest.param(
             {"ports": [{"containerPort": 80}, {"containerPort": 80}]},
             ["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"],
