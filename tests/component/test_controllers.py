@@ -192,6 +192,35 @@ async def test_a_statefulset_keeps_order_and_revisions(api_server: RunningServer
         assert len((await client.list(CONTROLLERREVISIONS, "default", into=dict)).items) == 2
 
 
+async def test_a_statefulset_orphaned_and_applied_again_restarts_nothing(api_server: RunningServer) -> None:
+    async with controlled(api_server) as client:
+        await client.create(STATEFULSETS, statefulset_body("db", replicas=2), "default", into=dict)
+
+        async def running() -> bool:
+            return len(await ready(client)) == 2
+
+        await until(running)
+        before = {pod["metadata"]["uid"] for pod in await pods(client)}
+        await client.delete(STATEFULSETS, "db", "default", propagation="Orphan")
+
+        async def gone() -> bool:
+            return not (await client.list(STATEFULSETS, "default", into=dict)).items
+
+        await until(gone)
+        await client.create(STATEFULSETS, statefulset_body("db", replicas=2), "default", into=dict)
+
+        async def adopted() -> bool:
+            sts = await client.get(STATEFULSETS, "db", "default", into=dict)
+            history = (await client.list(CONTROLLERREVISIONS, "default", into=dict)).items
+            owners = [one["metadata"].get("ownerReferences") or [{}] for one in (*await pods(client), *history)]
+            ours = all(references[0].get("uid") == sts["metadata"]["uid"] for references in owners)
+            return ours and (sts.get("status") or {}).get("updatedReplicas") == 2
+
+        await until(adopted)
+        assert {pod["metadata"]["uid"] for pod in await pods(client)} == before
+        assert len((await client.list(CONTROLLERREVISIONS, "default", into=dict)).items) == 1
+
+
 async def test_a_namespace_goes_with_all_it_holds(api_server: RunningServer) -> None:
     async with controlled(api_server) as client:
         await client.create(NAMESPACES, namespace_body("team"), into=dict)

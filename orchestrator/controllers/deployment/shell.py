@@ -17,13 +17,13 @@ from orchestrator.controllers.deployment.decide import (
     decide,
     size_annotations,
 )
-from orchestrator.controllers.deployment.progress import PROGRESSING, look_again_s, with_progress
+from orchestrator.controllers.deployment.progress import PROGRESSING, deadline_of, look_again_s, with_progress
 from orchestrator.controllers.deployment.rollout import REVISION, Scale
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, concerned, release_patch
+from orchestrator.controllers.ownership import adoption_patch, claim, concerned, release_patch
 from orchestrator.controllers.templates import TEMPLATE_HASH, same_template
 from orchestrator.machinery.client import STRATEGIC_PATCH
-from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound
+from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound, RetryLater
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.queue import WorkQueue
 from orchestrator.machinery.worker import work
@@ -154,7 +154,7 @@ class DeploymentController:
         except ApiError as error:
             message = f'Failed to create new replica set "{made.name}": {error.message}'
             self._recorder.warning(DEPLOYMENTS, deployment, "ReplicaSetCreateError", message)
-            if status is not None and deployment.spec.progress_deadline_seconds is not None:
+            if status is not None and deadline_of(deployment) is not None:
                 now = self._clock.now()
                 failed = with_progress(status, PROGRESSING, "False", "ReplicaSetCreateError", message, now)
                 await self._report(deployment, failed)
@@ -166,14 +166,13 @@ class DeploymentController:
             self._recorder.normal(DEPLOYMENTS, deployment, "ScalingReplicaSet", message)
 
     async def _resolve_collision(self, deployment: Deployment, made: NewReplicaSet, body: Object) -> None:
-        """The name is taken: by ourselves a moment ago, or by another template with the same hash."""
+        """The name is taken: by what the cache does not show yet, or by another template with the same hash."""
         meta = deployment.metadata
         live = await self._client.get(REPLICASETS, made.name, meta.namespace, into=ReplicaSet)
-        controller = live.metadata.controller
-        ours = controller is not None and controller.uid == meta.uid
-        if ours and same_template(decode(bytes(live.spec.template)), body["spec"]["template"]):
-            self._own.wrote(meta.key, self._replicasets, live.metadata)
-            return
+        claimed = claim(meta, deployment.spec.selector, (live,))
+        same = same_template(decode(bytes(live.spec.template)), body["spec"]["template"])
+        if same and (claimed.owned or claimed.adopt):
+            raise RetryLater(f"replica set '{made.name}' is not in the cache yet", delay_s=0.05)
         patch = {"metadata": {"uid": meta.uid}, "status": {"collisionCount": deployment.status.collision_count + 1}}
         written = await self._client.patch(
             DEPLOYMENTS, meta.name, patch, meta.namespace, into=MetaView, subresource="status"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from orchestrator.api.codec import decode
@@ -12,7 +13,7 @@ from orchestrator.api.views.workloads import ControllerRevision, Pod, StatefulSe
 from orchestrator.controllers.batches import BATCH_MAX, all_of
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, concerned, release_patch
+from orchestrator.controllers.ownership import Claim, adoption_patch, claim, concerned, release_patch
 from orchestrator.controllers.statefulset.decide import CreatePod, Decision, decide, look_again_s, status_of
 from orchestrator.controllers.statefulset.revisions import (
     POD_REVISION,
@@ -75,7 +76,11 @@ class StatefulSetController:
             self._own.forget(key)
             return
         self._own.require_seen(key)
-        owned = self._revisions.by_index("owner", sts.metadata.uid)
+        history = self._history_of(sts)
+        if history.adopt:
+            await self._adopt_revisions(sts, history.adopt)
+            return
+        owned = history.owned
         revisions = decide_revisions(sts, owned)
         if isinstance(revisions, (NewRevision, Renumber)):
             if sts.metadata.deletion_timestamp is None:
@@ -95,6 +100,24 @@ class StatefulSetController:
         delay_s = look_again_s(sts, pods, now)
         if delay_s is not None:
             self._queue.add_after(key, delay_s)
+
+    def _history_of(self, sts: StatefulSet) -> Claim[ControllerRevision]:
+        """Its revisions, and those to adopt. What matches no longer is just no part of it: it goes with its owner."""
+        meta = sts.metadata
+        orphans = self._revisions.by_index("orphan", meta.namespace)
+        return claim(meta, sts.spec.selector, self._revisions.by_index("owner", meta.uid) + orphans)
+
+    async def _adopt_revisions(self, sts: StatefulSet, orphans: Sequence[ControllerRevision]) -> None:
+        logger.info("statefulset.sync", key=sts.metadata.key, why=f"{len(orphans)} revisions to adopt")
+        await self._require_alive(sts)
+        reference = _reference_to(sts)
+        for revision in orphans:
+            meta = revision.metadata
+            patch = adoption_patch(reference, meta)
+            written = await self._client.patch(
+                CONTROLLERREVISIONS, meta.name, patch, meta.namespace, into=MetaView, patch_type=STRATEGIC_PATCH
+            )
+            self._own.wrote(sts.metadata.key, self._revisions, written.metadata)
 
     async def _carry_out(self, sts: StatefulSet, decision: Decision, revisions: dict[str, ControllerRevision]) -> None:
         if not decision.is_a_change:
@@ -117,7 +140,7 @@ class StatefulSetController:
     async def _require_alive(self, sts: StatefulSet) -> None:
         live = await self._client.get(STATEFULSETS, sts.metadata.name, sts.metadata.namespace, into=MetaView)
         if live.metadata.uid != sts.metadata.uid or live.metadata.deletion_timestamp is not None:
-            raise Conflict(f"cannot adopt pods: stateful set '{sts.metadata.key}' is gone or going")
+            raise Conflict(f"cannot adopt: stateful set '{sts.metadata.key}' is gone or going")
 
     async def _patch_owner(self, sts: StatefulSet, pod: Pod, patch: Object) -> None:
         meta = pod.metadata
@@ -173,14 +196,12 @@ class StatefulSetController:
         self._own.wrote(sts.metadata.key, self._revisions, written.metadata)
 
     async def _resolve_collision(self, sts: StatefulSet, plan: NewRevision) -> None:
-        """The name is taken: by ourselves a moment ago, or by another template with the same hash."""
+        """The name is taken: by what the cache does not show yet, or by another template with the same hash."""
         meta = sts.metadata
         live = await self._client.get(CONTROLLERREVISIONS, plan.name, meta.namespace, into=ControllerRevision)
-        controller = live.metadata.controller
-        ours = controller is not None and controller.uid == meta.uid
-        if ours and same_template(template_of(live), decode(bytes(sts.spec.template))):
-            self._own.wrote(meta.key, self._revisions, live.metadata)
-            return
+        claimed = claim(meta, sts.spec.selector, (live,))
+        if (claimed.owned or claimed.adopt) and same_template(template_of(live), decode(bytes(sts.spec.template))):
+            raise RetryLater(f"revision '{plan.name}' is not in the cache yet", delay_s=0.05)
         patch = {"metadata": {"uid": meta.uid}, "status": {"collisionCount": sts.status.collision_count + 1}}
         written = await self._client.patch(
             STATEFULSETS, meta.name, patch, meta.namespace, into=MetaView, subresource="status"
