@@ -143,6 +143,7 @@ class ReplicaSetStatus(View, frozen=True):
     fully_labeled_replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
+    terminating_replicas: int | None = None
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
 
@@ -190,6 +191,7 @@ class DeploymentStatus(View, frozen=True):
     ready_replicas: int = 0
     available_replicas: int = 0
     unavailable_replicas: int = 0
+    terminating_replicas: int | None = None
     conditions: tuple[Condition, ...] = ()
     collision_count: int = 0
 
@@ -203,9 +205,10 @@ class Deployment(View, frozen=True):
 
 
 class RollingUpdateStatefulSet(View, frozen=True):
-    """Ordinals below `partition` keep their revision."""
+    """The first `partition` ordinals keep their revision; a number or a percentage of pods is replaced at once."""
 
     partition: int = 0
+    max_unavailable: int | str | None = None
 
 
 class StatefulSetUpdateStrategy(View, frozen=True):

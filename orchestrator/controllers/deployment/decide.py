@@ -13,6 +13,7 @@ from orchestrator.api.views.workloads import Deployment, DeploymentStatus, Pod, 
 from orchestrator.controllers.conditions import condition_of
 from orchestrator.controllers.deployment.progress import (
     PROGRESSING,
+    deadline_of,
     paused_status,
     rollout_status,
     with_progress,
@@ -170,7 +171,9 @@ def _recreate(
     status = rollout_status(deployment, new, every, now)
     if scale := tuple(Scale(rs, 0) for rs in old if rs.spec.replicas > 0):
         return Decision(revision=revision, scale=scale, status=status, why="stopping the old pods")
-    if any(not pod.is_finished for rs in old for pod in pods.get(rs.metadata.uid, ())):
+    # What the ReplicaSets say counts as well: the cache of pods may be behind the one of ReplicaSets.
+    running = any(not pod.is_finished for rs in old for pod in pods.get(rs.metadata.uid, ()))
+    if running or any(rs.status.replicas > 0 for rs in old):
         return Decision(revision=revision, status=status, why="waiting for the old pods to end")
     if new is None:
         made = new_replicaset(deployment, template, old, replicas=deployment.spec.replicas)
@@ -201,7 +204,7 @@ def _resized_notes(deployment: Deployment, new: ReplicaSet | None, old: Sequence
 
 
 def _creating(deployment: Deployment, status: DeploymentStatus, made: NewReplicaSet, now: float) -> DeploymentStatus:
-    if deployment.spec.progress_deadline_seconds is None:
+    if deadline_of(deployment) is None:
         return status
     message = f'Created new replica set "{made.name}"'
     return with_progress(status, PROGRESSING, "True", "NewReplicaSetCreated", message, now, moved=True)
@@ -229,7 +232,7 @@ def _marks(deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet]) -
 
 def _with_pause_noted(deployment: Deployment, now: float) -> Deployment:
     """The Deployment with its Progressing condition saying whether it is paused, so that the deadline stops."""
-    if deployment.spec.progress_deadline_seconds is None:
+    if deadline_of(deployment) is None:
         return deployment
     condition = condition_of(deployment.status.conditions, PROGRESSING)
     if condition is not None and condition.reason == "ProgressDeadlineExceeded":

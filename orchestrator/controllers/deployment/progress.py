@@ -14,6 +14,9 @@ from orchestrator.controllers.moments import seconds_of, text_of
 
 AVAILABLE, PROGRESSING, REPLICA_FAILURE = "Available", "Progressing", "ReplicaFailure"
 
+#: Kubernetes' way to say that a rollout has no deadline.
+NO_DEADLINE = 2**31 - 1
+
 
 def counts_of(
     deployment: Deployment, new: ReplicaSet | None, replicasets: Sequence[ReplicaSet], now: float
@@ -27,6 +30,7 @@ def counts_of(
         ready_replicas=sum(rs.status.ready_replicas for rs in replicasets),
         available_replicas=available,
         unavailable_replicas=max(sum(rs.spec.replicas for rs in replicasets) - available, 0),
+        terminating_replicas=_terminating(replicasets),
         conditions=deployment.status.conditions,
         collision_count=deployment.status.collision_count,
     )
@@ -39,6 +43,21 @@ def counts_of(
             "False",
         )
     return with_progress(status, AVAILABLE, verdict, reason, message, now)
+
+
+def _terminating(replicasets: Sequence[ReplicaSet]) -> int | None:
+    """Pods on their way out; None while one of the ReplicaSets has not said."""
+    said = [rs.status.terminating_replicas for rs in replicasets]
+    return None if None in said else sum(count or 0 for count in said)
+
+
+def deadline_of(deployment: Deployment) -> int | None:
+    """Seconds that a rollout may stand still before it counts as failed; None: as long as it likes.
+
+    The largest int32 is how a Deployment without a deadline is written, since the field has a default.
+    """
+    deadline_s = deployment.spec.progress_deadline_seconds
+    return None if deadline_s == NO_DEADLINE else deadline_s
 
 
 def with_progress(
@@ -86,7 +105,7 @@ def has_moved(before: DeploymentStatus, after: DeploymentStatus) -> bool:
 
 def is_timed_out(deployment: Deployment, status: DeploymentStatus, now: float) -> bool:
     """Whether nothing has moved for the progress deadline."""
-    deadline_s = deployment.spec.progress_deadline_seconds
+    deadline_s = deadline_of(deployment)
     condition = condition_of(status.conditions, PROGRESSING)
     if deadline_s is None or condition is None or condition.reason == "NewReplicaSetAvailable":
         return False
@@ -100,7 +119,7 @@ def rollout_status(
 ) -> DeploymentStatus:
     """The whole status of a Deployment that is being rolled out, or has been."""
     status = counts_of(deployment, new, replicasets, now)
-    if deployment.spec.progress_deadline_seconds is None:
+    if deadline_of(deployment) is None:
         status = msgspec.structs.replace(status, conditions=without_condition(status.conditions, PROGRESSING))
         return _with_failure(status, new, replicasets)
     present = condition_of(status.conditions, PROGRESSING)
@@ -135,7 +154,7 @@ def paused_status(
 
 def look_again_s(deployment: Deployment, status: DeploymentStatus, now: float) -> float | None:
     """Seconds until the progress deadline may have passed; None if nothing runs against it."""
-    deadline_s = deployment.spec.progress_deadline_seconds
+    deadline_s = deadline_of(deployment)
     condition = condition_of(status.conditions, PROGRESSING)
     if deadline_s is None or condition is None or is_complete(deployment, status):
         return None

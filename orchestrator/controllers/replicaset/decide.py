@@ -80,6 +80,7 @@ def status_of(
         fully_labeled_replicas=sum(template.items() <= pod.metadata.labels.items() for pod in active),
         ready_replicas=sum(pod.is_ready for pod in active),
         available_replicas=sum(is_available(pod, min_ready_s=rs.spec.min_ready_seconds, now=now) for pod in active),
+        terminating_replicas=sum(pod.is_terminating and not pod.is_finished for pod in owned),
         observed_generation=max(rs.status.observed_generation, rs.metadata.generation),
         conditions=conditions,
     )

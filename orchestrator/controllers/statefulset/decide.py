@@ -68,10 +68,10 @@ def decide(sts: StatefulSet, candidates: Sequence[Pod], revisions: Revisions, no
     if step is not None:
         return step
     condemned = [present[ordinal] for ordinal in sorted(present, reverse=True) if ordinal not in wanted]
-    step = _shrink(condemned, one_by_one=one_by_one)
+    step = _shrink(sts, condemned, now, one_by_one=one_by_one)
     if step is not None:
         return step
-    return _update(sts, [present[ordinal] for ordinal in wanted if ordinal in present], revisions)
+    return _update(sts, present, wanted, revisions, now)
 
 
 def _fill(
@@ -108,30 +108,56 @@ def _fill(
     return None
 
 
-def _shrink(condemned: Sequence[Pod], *, one_by_one: bool) -> Decision | None:
-    """The ordinals that are no longer wanted, highest first. An unready one does not hold up its own deletion."""
+def _shrink(sts: StatefulSet, condemned: Sequence[Pod], now: float, *, one_by_one: bool) -> Decision | None:
+    """The ordinals that are no longer wanted, highest first.
+
+    One by one, an unavailable pod holds up all but itself: with two of them, somebody has to look first.
+    """
     going = [pod for pod in condemned if pod.is_terminating]
     staying = [pod for pod in condemned if not pod.is_terminating]
     if one_by_one and going:
         return Decision(why=f"waiting for {going[0].metadata.name} to end")
     if not staying:
         return None
+    unavailable = [pod for pod in staying if not _serves(pod, sts.spec.min_ready_seconds, now)]
+    if one_by_one and staying[0] in unavailable[:-1]:
+        return Decision(why=f"waiting for {unavailable[-1].metadata.name} to be available")
     doomed = staying[:1] if one_by_one else staying[:BURST_MAX]
     return Decision(delete=tuple(doomed), why=f"{len(staying)} pods too many")
 
 
-def _update(sts: StatefulSet, pods: Sequence[Pod], revisions: Revisions) -> Decision:
-    """Replace pods of another revision, highest ordinal first, one at a time, down to the partition."""
+def _update(sts: StatefulSet, present: dict[int, Pod], wanted: range, revisions: Revisions, now: float) -> Decision:
+    """Replace pods of another revision, highest ordinal first, down to the partition.
+
+    Those that serve nobody go at once: their going costs nothing. Those that serve go as far as `maxUnavailable`
+    allows, counted over the whole set, so that one that serves is never given up while another is on its way.
+    """
     strategy = sts.spec.update_strategy
     if strategy.type == "OnDelete":
         return Decision()
+    min_ready_s = sts.spec.min_ready_seconds
+    serving = {ordinal for ordinal in wanted if ordinal in present and _serves(present[ordinal], min_ready_s, now)}
+    spare = _unavailable_max(sts) - (len(wanted) - len(serving))
     partition = strategy.rolling_update.partition if strategy.rolling_update is not None else 0
-    for pod in reversed(pods[min(partition, len(pods)) :]):
-        if pod.metadata.labels.get(POD_REVISION) != revisions.update and not pod.is_terminating:
-            return Decision(delete=(pod,), why=f"{pod.metadata.name} is of another revision")
-        if not _is_healthy(pod):
-            return Decision(why=f"waiting for {pod.metadata.name} to be updated")
-    return Decision()
+    outdated = [
+        ordinal
+        for ordinal in reversed(wanted[min(partition, len(wanted)) :])
+        if ordinal in present and _is_outdated(present[ordinal], revisions)
+    ]
+    idle = [present[ordinal] for ordinal in outdated if ordinal not in serving]
+    doomed = idle + [present[ordinal] for ordinal in outdated if ordinal in serving][: max(spare, 0)]
+    if doomed:
+        return Decision(delete=tuple(doomed[:BURST_MAX]), why=f"{len(outdated)} pods are of another revision")
+    return Decision(why="waiting for pods to be available" if outdated else "as wanted")
+
+
+def _unavailable_max(sts: StatefulSet) -> int:
+    """How many pods may be unavailable during an update; a percentage rounds down, and it is never none."""
+    rolling = sts.spec.update_strategy.rolling_update
+    value = rolling.max_unavailable if rolling is not None else None
+    if isinstance(value, str):
+        value = int(value.removesuffix("%")) * sts.spec.replicas // 100
+    return max(value or 1, 1)
 
 
 def status_of(sts: StatefulSet, candidates: Sequence[Pod], revisions: Revisions, now: float) -> StatefulSetStatus:
@@ -151,7 +177,8 @@ def status_of(sts: StatefulSet, candidates: Sequence[Pod], revisions: Revisions,
         update_revision=revisions.update,
         collision_count=sts.status.collision_count,
     )
-    done = status.updated_replicas == status.replicas == status.ready_replicas
+    # Compared with what is wanted: of a set that lost pods, those that are left say nothing about the lost ones.
+    done = status.updated_replicas == status.replicas == status.ready_replicas == sts.spec.replicas
     if sts.spec.update_strategy.type == "RollingUpdate" and done:
         return msgspec.structs.replace(
             status, current_revision=revisions.update, current_replicas=status.updated_replicas
@@ -192,5 +219,9 @@ def _is_running(pod: Pod) -> bool:
     return pod.status.phase == "Running" and pod.is_ready
 
 
-def _is_healthy(pod: Pod) -> bool:
-    return _is_running(pod) and not pod.is_terminating
+def _serves(pod: Pod, min_ready_s: int, now: float) -> bool:
+    return _is_running(pod) and not pod.is_terminating and is_available(pod, min_ready_s=min_ready_s, now=now)
+
+
+def _is_outdated(pod: Pod, revisions: Revisions) -> bool:
+    return pod.metadata.labels.get(POD_REVISION) != revisions.update and not pod.is_terminating

@@ -95,6 +95,9 @@ def test_recreate_waits_until_the_old_pods_have_ended():
     stopped = a_replicaset(0, name="web-old", owner=_OWNER, annotations={DESIRED: "2", REVISION: "1"})
     ending = {"uid-web-old": [a_pod("a", owner="uid-web-old", terminating=True)]}
     assert decide(deployment, [stopped], ending, NOW).create is None
+    # A cache of pods that is behind the ReplicaSets' shows none yet.
+    unseen = a_replicaset(0, name="web-old", owner=_OWNER, size=1, annotations={DESIRED: "2", REVISION: "1"})
+    assert decide(deployment, [unseen], {}, NOW).create is None
     assert decide(deployment, [stopped], {}, NOW).create is not None
 
 
@@ -158,6 +161,29 @@ def test_a_rollout_that_does_not_move_misses_its_deadline():
     in_time = rollout_status(deployment, new, [new], early)
     assert condition_of(in_time.conditions, "Progressing").reason == "ReplicaSetUpdated"
     assert look_again_s(deployment, in_time, early) == 301.0
+
+
+@pytest.mark.parametrize("deadline_s", [None, 2147483647])
+def test_without_a_deadline_nothing_is_said_of_progress(deadline_s):
+    deployment = a_deployment(4, progressDeadlineSeconds=deadline_s)
+    decision = decide(deployment, [], {}, NOW)
+    assert condition_of(decision.status.conditions, "Progressing") is None
+    new = owned(4, name="web-new", annotations={REVISION: "1"})
+    status = rollout_status(deployment, new, [new], NOW)
+    assert condition_of(status.conditions, "Progressing") is None
+    assert look_again_s(deployment, status, NOW) is None
+    paused = decide(a_deployment(4, progressDeadlineSeconds=deadline_s, paused=True), [new], {}, NOW).status
+    assert condition_of(paused.conditions, "Progressing") is None
+
+
+def test_terminating_pods_are_summed_once_every_replica_set_has_said():
+    def with_terminating(rs, count):
+        return msgspec.structs.replace(rs, status=msgspec.structs.replace(rs.status, terminating_replicas=count))
+
+    new, old = owned(4, name="web-new"), owned(0, name="web-old", image="nginx:0")
+    said = [with_terminating(new, 1), with_terminating(old, 2)]
+    assert rollout_status(a_deployment(4), said[0], said, NOW).terminating_replicas == 3
+    assert rollout_status(a_deployment(4), new, [new, said[1]], NOW).terminating_replicas is None
 
 
 def test_the_same_template_in_another_order_is_the_same():

@@ -121,8 +121,10 @@ def test_status_counts_what_there_is():
         a_pod("c", ready=False),
         a_pod("d", terminating=True),
         a_pod("e", phase="Failed"),
+        a_pod("f", phase="Failed", terminating=True),
     ]
     status = status_of(rs, pods, NOW)
+    assert status.terminating_replicas == 1
     assert (status.replicas, status.ready_replicas, status.available_replicas) == (3, 2, 1)
     assert (status.fully_labeled_replicas, status.observed_generation) == (3, 1)
     assert look_again_s(rs, pods, NOW) == 50.0

@@ -248,6 +248,64 @@ async def test_a_statefulset_starts_in_order_and_stops_in_reverse() -> None:
         assert (pod["spec"]["hostname"], pod["spec"]["subdomain"]) == ("db-0", "db")
 
 
+@pytest.mark.parametrize("lag_s", [0.001, 0.7])
+async def test_a_statefulset_orphaned_and_applied_again_restarts_nothing(lag_s: float) -> None:
+    async with simulated() as (api, _):
+        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        api.change(STATEFULSETS, "default/db", set_image("nginx:2"))
+        await until(lambda: len(ready(api)) == 3 and images(api) == {"nginx:2"})
+        await asyncio.sleep(5)
+        api.watch_lag_s = lag_s
+        before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
+        history = {revision["metadata"]["name"] for revision in api.all(CONTROLLERREVISIONS)}
+        assert len(history) == 2
+        await api.delete(STATEFULSETS, "db", "default", propagation="Orphan")
+        await until(lambda: not api.all(STATEFULSETS))
+        assert not any(one["metadata"].get("ownerReferences") for one in api.all(CONTROLLERREVISIONS))
+        body = statefulset_body("db", replicas=3)
+        set_image("nginx:2")(body)
+        api.put(STATEFULSETS, body)
+        await asyncio.sleep(60)
+        assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
+        assert {revision["metadata"]["name"] for revision in api.all(CONTROLLERREVISIONS)} == history
+        assert all(one["metadata"].get("ownerReferences") for one in api.all(PODS) + api.all(CONTROLLERREVISIONS))
+        status = api.one(STATEFULSETS, "default/db")["status"]
+        assert (status["updatedReplicas"], status.get("collisionCount", 0)) == (3, 0)
+
+
+async def test_a_deployment_orphaned_and_applied_again_restarts_nothing_however_late_the_watch() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
+        api.watch_lag_s = 0.7
+        await api.delete(DEPLOYMENTS, "web", "default", propagation="Orphan")
+        await until(lambda: not api.all(DEPLOYMENTS))
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await asyncio.sleep(60)
+        assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
+        assert len(api.all(REPLICASETS)) == 1
+
+
+async def test_two_pods_lost_at_once_below_the_partition_come_back_as_they_were() -> None:
+    async with simulated() as (api, _):
+        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+
+        def change(sts: Object) -> None:
+            sts["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+            set_image("nginx:2")(sts)
+
+        api.change(STATEFULSETS, "default/db", change)
+        await until(lambda: len(ready(api)) == 3 and images(api) == {"nginx:1", "nginx:2"})
+        for name in ("db-0", "db-1"):
+            api.remove(PODS, f"default/{name}")
+        await until(lambda: len(ready(api)) == 3)
+        found = {pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"] for pod in ready(api)}
+        assert found == {"db-0": "nginx:1", "db-1": "nginx:1", "db-2": "nginx:2"}
+
+
 async def test_a_statefulset_rolls_out_down_to_its_partition() -> None:
     async with simulated() as (api, _):
         api.put(STATEFULSETS, statefulset_body("db", replicas=3))

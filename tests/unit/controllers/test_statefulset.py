@@ -49,6 +49,10 @@ def names(pods):
         ),
         pytest.param(a_statefulset(1), [member(0), member(1, ready=False)], (), ("web-1",), id="an-unready-one-may-go"),
         pytest.param(
+            a_statefulset(0), [member(0, ready=False), member(1, ready=False)], (), (),
+            id="two-unready-ones-hold-up-each-other",
+        ),
+        pytest.param(
             a_statefulset(3, podManagementPolicy="Parallel"), [member(1, ready=False)], (0, 2), (), id="parallel-starts"
         ),
         pytest.param(
@@ -77,6 +81,82 @@ def test_an_update_stops_at_the_partition_and_lost_pods_below_it_come_back_as_th
     assert not decide(sts, pods, TWO, NOW).is_a_change
     assert decide(sts, pods[1:], TWO, NOW).create == (CreatePod(0, "web-1"),)
     assert decide(sts, pods[:2], TWO, NOW).create == (CreatePod(2, "web-2"),)
+
+
+PARALLEL = {"podManagementPolicy": "Parallel"}
+JUST_NOW = "2023-11-14T22:13:10Z"
+
+
+def rolling(**fields):
+    return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": fields}}
+
+
+@pytest.mark.parametrize(
+    ("sts", "pods", "delete"),
+    [
+        pytest.param(
+            a_statefulset(3, **PARALLEL), [member(0), member(1), member(2, terminating=True)], (),
+            id="a-terminating-pod-is-awaited-in-parallel-too",
+        ),
+        pytest.param(
+            a_statefulset(2, **PARALLEL), [member(0, ready=False), member(1)], ("web-0",),
+            id="the-only-one-that-serves-stays",
+        ),
+        pytest.param(
+            a_statefulset(3, **PARALLEL), [member(0), member(1), member(2, ready=False, revision="web-2")], (),
+            id="nobody-goes-while-a-new-one-is-not-ready",
+        ),
+        pytest.param(
+            a_statefulset(3, minReadySeconds=60, **PARALLEL),
+            [member(0), member(1), member(2, revision="web-2", ready_since=JUST_NOW)], (),
+            id="a-new-one-must-be-available-in-parallel-too",
+        ),
+        pytest.param(
+            a_statefulset(4, **PARALLEL, **rolling(maxUnavailable=2)), [member(n) for n in range(4)],
+            ("web-3", "web-2"), id="two-at-once",
+        ),
+        pytest.param(
+            a_statefulset(4, **rolling(maxUnavailable="50%")), [member(n) for n in range(4)],
+            ("web-3", "web-2"), id="half-at-once",
+        ),
+        pytest.param(
+            a_statefulset(3, **rolling(maxUnavailable="10%")), [member(n) for n in range(3)], ("web-2",),
+            id="a-percentage-rounds-down-and-is-never-none",
+        ),
+        pytest.param(
+            a_statefulset(4, **PARALLEL, **rolling(maxUnavailable=2)),
+            [member(0), member(1), member(2), member(3, terminating=True)], ("web-2",), id="what-goes-counts",
+        ),
+        pytest.param(
+            a_statefulset(3, **rolling(partition=2, maxUnavailable=3)), [member(n) for n in range(3)], ("web-2",),
+            id="only-down-to-the-partition",
+        ),
+        pytest.param(
+            a_statefulset(3, ordinals={"start": 5}, **rolling(partition=1)), [member(n) for n in (5, 6, 7)],
+            ("web-7",), id="the-partition-counts-from-the-first-ordinal",
+        ),
+        pytest.param(
+            a_statefulset(3, ordinals={"start": 5}, **rolling(partition=1)),
+            [member(5), member(6, revision="web-2"), member(7, revision="web-2")], (),
+            id="the-first-ordinals-are-kept-where-counting-starts-elsewhere",
+        ),
+    ],
+)  # fmt: skip
+def test_an_update_goes_as_far_as_availability_allows(sts, pods, delete):
+    assert names(decide(sts, pods, TWO, NOW).delete) == delete
+
+
+def test_a_pod_lost_below_the_partition_comes_back_as_it_was_where_counting_starts_elsewhere():
+    sts = a_statefulset(3, ordinals={"start": 5}, **rolling(partition=1))
+    pods = [member(5), member(6, revision="web-2"), member(7, revision="web-2")]
+    assert decide(sts, pods[1:], TWO, NOW).create == (CreatePod(5, "web-1"),)
+    assert decide(sts, [pods[0], pods[2]], TWO, NOW).create == (CreatePod(6, "web-2"),)
+
+
+def test_lost_pods_do_not_make_the_update_complete():
+    sts = a_statefulset(3, **rolling(partition=2))
+    status = status_of(sts, [member(2, revision="web-2")], TWO, NOW)
+    assert (status.current_revision, status.update_revision) == ("web-1", "web-2")
 
 
 def test_on_delete_replaces_nothing_by_itself():
