@@ -39,6 +39,7 @@ from orchestrator.server.endpoints import deletes, reads, reviews, subresources,
 from orchestrator.server.expiry import expire_events
 from orchestrator.server.negotiation import accepted
 from orchestrator.server.requests import Request, parse
+from orchestrator.server.served import Served
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.base import Store
 
@@ -108,6 +109,7 @@ def build_server(
     core = Core(
         store=store,
         cache=cache,
+        served=Served(cache),
         authenticator=authenticator,
         authorizer=authorizer,
         admission=admission,
@@ -149,8 +151,9 @@ class ApiServer:
         """The one handler of every request: its answer, or the `Status` of what went wrong."""
         clock = self.core.clock
         began = clock.monotonic()
-        request = parse(http.method, http._message.path)  # as it came: the parsed URL costs more than the answer
-        call = Call(self.core, http, request, ANONYMOUS, accepted(http.headers.get("Accept", "")))
+        kinds = self.core.served.kinds
+        request = parse(kinds, http.method, http._message.path)  # as it came: the parsed URL costs more than the answer
+        call = Call(self.core, kinds, http, request, ANONYMOUS, accepted(http.headers.get("Accept", "")))
         try:
             answer = await self._answer(call)
         except ApiError as exc:

@@ -11,7 +11,6 @@ from orchestrator.api import codec
 from orchestrator.api.codec import Malformed
 from orchestrator.api.objects import Object
 from orchestrator.api.schema import walker
-from orchestrator.api.schema.definitions import schema_of_kind
 from orchestrator.machinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from orchestrator.server.core import Call
 from orchestrator.server.protobuf import decoder as protobuf
@@ -96,7 +95,7 @@ def check_kind(obj: Object, api_version: str, kind: str) -> None:
 
 def clean(call: Call, obj: Object, api_version: str, kind: str, *, duplicates: list[str]) -> None:
     """Check an object's types against its schema and prune it; see `read_object` for what is raised."""
-    schema = schema_of_kind(api_version, kind)
+    schema = call.schema_of(api_version, kind)
     checked = walker.check(schema, obj)
     version = api_version.rpartition("/")[2]
     if checked.problems:
@@ -148,7 +147,7 @@ async def read_optional(call: Call) -> dict[str, Any]:
             options = codec.decode_yaml(data) if content_type in _YAML_TYPES else codec.decode(data)
     except Malformed as exc:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {exc}") from exc
-    checked = walker.check(schema_of_kind("meta.k8s.io/v1", "DeleteOptions"), options)
+    checked = walker.check(call.schema_of("meta.k8s.io/v1", "DeleteOptions"), options)
     if checked.problems:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {checked.problems[0].message}")
     return options

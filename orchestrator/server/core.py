@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from orchestrator.api.kinds import Kind
+from orchestrator.api.kinds import Kind, Kinds
 from orchestrator.api.objects import Object
+from orchestrator.api.schema.served import schema_of_kind
+from orchestrator.api.schema.shapes import Schema
 from orchestrator.machinery.clock import Clock
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
@@ -19,6 +21,7 @@ from orchestrator.server.authentication.base import User
 from orchestrator.server.authorization.base import Authorizer
 from orchestrator.server.negotiation import Accepted
 from orchestrator.server.requests import Request
+from orchestrator.server.served import Served
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.base import Store
 
@@ -47,6 +50,7 @@ class Core:
 
     store: Store
     cache: WatchCache
+    served: Served
     authenticator: Authenticates
     authorizer: Authorizer
     admission: Admission
@@ -65,9 +69,13 @@ class Core:
 
 @dataclass(slots=True)
 class Call:
-    """One request being answered. `warnings` go out as headers with whatever the answer is."""
+    """One request being answered. `warnings` go out as headers with whatever the answer is.
+
+    `kinds` are those that were served when it came: all its parts see the same.
+    """
 
     core: Core
+    kinds: Kinds
     http: web.BaseRequest
     request: Request
     user: User
@@ -81,6 +89,10 @@ class Call:
         if kind is None:
             raise refusals.no_such_resource()
         return kind
+
+    def schema_of(self, api_version: str, kind: str) -> Schema:
+        """The schema of what a request carries; raises `UnknownSchema`."""
+        return schema_of_kind(self.kinds, api_version, kind)
 
     @property
     def is_dry_run(self) -> bool:

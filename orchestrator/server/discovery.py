@@ -1,6 +1,6 @@
 """What the API tells clients of itself: groups, versions and resources, in the legacy and in the aggregated form.
 
-Pure functions of the table of kinds; answers are rendered once and kept as bytes.
+Pure functions of the kinds served; answers are rendered once for each snapshot of them, and kept with it as bytes.
 """
 
 from __future__ import annotations
@@ -8,45 +8,31 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import codec
-from orchestrator.api.kinds import KINDS, Kind, Subresource
+from orchestrator.api.kinds import Kind, Kinds, Subresource
 from orchestrator.api.resources import Resource
 
 _JSON = "application/json"
-#: Groups in the order in which clients should prefer them when a word fits several. `policy` has no resource of its own
-#: yet, but `kubectl drain` looks for the group before it evicts.
-_GROUPS = (
-    "",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "certificates.k8s.io",
-    "policy",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-)
-_VERSION = "v1"  # of every group so far
 
 
-def respond(path: str, accept: str) -> tuple[bytes, str] | None:
+def respond(kinds: Kinds, path: str, accept: str) -> tuple[bytes, str] | None:
     """The answer to a discovery request, with its content type; None if the path is not one of discovery's."""
-    version = _aggregated_version(accept) if path.rstrip("/") in ("/api", "/apis") else ""
-    return _rendered(path.rstrip("/"), version)
-
-
-def group_versions() -> tuple[tuple[str, str], ...]:
-    """All (group, version) pairs that are served, in order of preference."""
-    return tuple((group, _VERSION) for group in _GROUPS)
-
-
-def kinds_of(group: str, version: str) -> tuple[Kind, ...]:
-    """The rows of one group and version, by plural."""
-    found = [row for row in KINDS if (row.resource.group, row.resource.version) == (group, version)]
-    return tuple(sorted(found, key=lambda row: row.resource.plural))
+    path = path.rstrip("/")
+    version = _aggregated_version(accept) if path in ("/api", "/apis") else ""
+    parts = path.split("/")[1:]
+    # Only what is served is looked up: answers are kept, and a client may ask for any path.
+    match parts:
+        case ["api" | "apis"]:
+            return kinds.derived(_rendered, path, version)
+        case ["apis", group] if group and kinds.versions(group):
+            return kinds.derived(_rendered, path, "")
+        case ["api", version] if version in kinds.versions(""):
+            return kinds.derived(_rendered, path, "")
+        case ["apis", group, version] if group and version in kinds.versions(group):
+            return kinds.derived(_rendered, path, "")
+    return None
 
 
 def _aggregated_version(accept: str) -> str:
@@ -62,39 +48,38 @@ def _aggregated_version(accept: str) -> str:
     return ""
 
 
-@lru_cache(maxsize=64)
-def _rendered(path: str, aggregated: str) -> tuple[bytes, str] | None:
+def _rendered(kinds: Kinds, path: str, aggregated: str) -> tuple[bytes, str]:
     if aggregated:
-        groups = [group for group in _GROUPS if bool(group) == (path == "/apis")]
+        groups = [group for group in kinds.groups if bool(group) == (path == "/apis")]
         content_type = f"{_JSON};g=apidiscovery.k8s.io;v={aggregated};as=APIGroupDiscoveryList"
-        return codec.encode(_aggregated(groups, aggregated)), content_type
-    answer = _legacy(path)
-    return None if answer is None else (codec.encode(answer), _JSON)
+        return codec.encode(_aggregated(kinds, groups, aggregated)), content_type
+    return codec.encode(_legacy(kinds, path.split("/")[1:])), _JSON
 
 
-def _legacy(path: str) -> dict[str, Any] | None:
-    match path.split("/")[1:]:
+def _legacy(kinds: Kinds, parts: Sequence[str]) -> dict[str, Any]:
+    match parts:
         case ["api"]:
-            return {"kind": "APIVersions", "versions": [_VERSION], "serverAddressByClientCIDRs": []}
+            return {"kind": "APIVersions", "versions": list(kinds.versions("")), "serverAddressByClientCIDRs": []}
         case ["apis"]:
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in _GROUPS if name]}
-        case ["apis", group] if group in _GROUPS:
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
-        case ["api", version] if version == _VERSION:
-            return _resource_list("", version)
-        case ["apis", group, version] if group in _GROUPS and group and version == _VERSION:
-            return _resource_list(group, version)
-    return None
+            groups = [_group(kinds, name) for name in kinds.groups if name]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        case ["apis", group]:
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(kinds, group)}
+        case ["api", version]:
+            return _resource_list(kinds, "", version)
+        case [_, group, version]:
+            return _resource_list(kinds, group, version)
+    raise AssertionError(f"not a path of discovery: {parts}")
 
 
-def _group(name: str) -> dict[str, Any]:
-    version = {"groupVersion": f"{name}/{_VERSION}", "version": _VERSION}
-    return {"name": name, "versions": [version], "preferredVersion": version}
+def _group(kinds: Kinds, name: str) -> dict[str, Any]:
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in kinds.versions(name)]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resource_list(group: str, version: str) -> dict[str, Any]:
+def _resource_list(kinds: Kinds, group: str, version: str) -> dict[str, Any]:
     listed: list[dict[str, Any]] = []
-    for row in kinds_of(group, version):
+    for row in kinds.of(group, version):
         listed.append(_resource(row))
         listed += [_subresource(row, subresource) for subresource in row.subresources]
     return {
@@ -142,21 +127,25 @@ def _storage_version_hash(stored: Resource) -> str:
     return base64.b64encode(digest[:8]).decode()
 
 
-def _aggregated(groups: Sequence[str], version: str) -> dict[str, Any]:
+def _aggregated(kinds: Kinds, groups: Sequence[str], version: str) -> dict[str, Any]:
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
-        "items": [_aggregated_group(group) for group in groups],
+        "items": [_aggregated_group(kinds, group) for group in groups],
     }
 
 
-def _aggregated_group(group: str) -> dict[str, Any]:
-    resources = [_aggregated_resource(row) for row in kinds_of(group, _VERSION)]
-    return {
-        "metadata": {"name": group} if group else {},
-        "versions": [{"version": _VERSION, "resources": resources, "freshness": "Current"}],
-    }
+def _aggregated_group(kinds: Kinds, group: str) -> dict[str, Any]:
+    versions = [
+        {
+            "version": version,
+            "resources": [_aggregated_resource(row) for row in kinds.of(group, version)],
+            "freshness": "Current",
+        }
+        for version in kinds.versions(group)
+    ]
+    return {"metadata": {"name": group} if group else {}, "versions": versions}
 
 
 def _aggregated_resource(row: Kind) -> dict[str, Any]:

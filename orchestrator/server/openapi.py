@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.api import codec
-from orchestrator.api.kinds import Kind, Subresource
+from orchestrator.api.kinds import Kind, Kinds, Subresource
 from orchestrator.api.schema import definitions
-from orchestrator.server import discovery
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
@@ -45,38 +44,41 @@ _PARAMETER_TYPES = {
 }
 
 
-@lru_cache(maxsize=1)
-def index() -> bytes:
+def index(kinds: Kinds) -> bytes:
     """The body of `/openapi/v3`: for each group and version the URL of its document, which changes with its content."""
+    return kinds.derived(_index)
+
+
+def document(kinds: Kinds, group_version_path: str) -> tuple[bytes, str] | None:
+    """The document of `api/v1` or `apis/GROUP/VERSION` and its entity tag (without quotes); None if there is none."""
+    group_version = kinds.derived(_paths).get(group_version_path.strip("/"))
+    if group_version is None:
+        return None
+    return kinds.derived(_document, *group_version), kinds.derived(_hash_of, *group_version)
+
+
+def _index(kinds: Kinds) -> bytes:
     paths = {
-        path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={_hash_of(*group_version)}"}
-        for path, group_version in _paths().items()
+        path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={kinds.derived(_hash_of, *group_version)}"}
+        for path, group_version in kinds.derived(_paths).items()
     }
     return codec.encode({"paths": paths})
 
 
-def document(group_version_path: str) -> tuple[bytes, str] | None:
-    """The document of `api/v1` or `apis/GROUP/VERSION` and its entity tag (without quotes); None if there is none."""
-    group_version = _paths().get(group_version_path.strip("/"))
-    if group_version is None:
-        return None
-    return _document(*group_version), _hash_of(*group_version)
-
-
-def _paths() -> dict[str, tuple[str, str]]:
+def _paths(kinds: Kinds) -> dict[str, tuple[str, str]]:
     return {
         f"apis/{group}/{version}" if group else f"api/{version}": (group, version)
-        for group, version in discovery.group_versions()
-        if discovery.kinds_of(group, version)
+        for group in kinds.groups
+        for version in kinds.versions(group)
+        if kinds.of(group, version)
     }
 
 
-@lru_cache(maxsize=32)
-def _hash_of(group: str, version: str) -> str:
+def _hash_of(kinds: Kinds, group: str, version: str) -> str:
     """Changes with everything a document is made of: the definitions, the group's rows, and this module."""
     rows = [
-        (row.resource.plural, row.resource.kind, row.resource.namespaced, row.verbs, row.subresources)
-        for row in discovery.kinds_of(group, version)
+        (row.resource.plural, row.resource.kind, row.resource.namespaced, row.verbs, row.subresources, row.definition)
+        for row in kinds.of(group, version)
     ]
     return hashlib.sha256(_sources() + repr(rows).encode()).hexdigest().upper()
 
@@ -91,10 +93,9 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-@lru_cache(maxsize=1)  # a client asks for one after the other, and then never again: one is enough
-def _document(group: str, version: str) -> bytes:
-    raw = definitions.raw_definitions()
-    rows = discovery.kinds_of(group, version)
+def _document(kinds: Kinds, group: str, version: str) -> bytes:
+    rows = kinds.of(group, version)
+    raw = definitions.raw_definitions(rows)
     paths: dict[str, Any] = {}
     for row in rows:
         paths |= _paths_of(row, raw)
@@ -143,7 +144,7 @@ def _published(described: dict[str, Any], *, top: bool = False) -> dict[str, Any
 
 def _paths_of(row: Kind, raw: Mapping[str, Any]) -> dict[str, Any]:
     resource = row.resource
-    schema = definitions.definition_name(resource.group, resource.version, resource.kind)
+    schema = definitions.name_of(row)
     collection = resource.path("{namespace}")
     item = f"{collection}/{{name}}"
     verbs = set(row.verbs)

@@ -7,8 +7,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from orchestrator.api import kinds
-from orchestrator.api.kinds import Kind
+from orchestrator.api.kinds import Kind, Kinds
 
 _NO_QUERY: Mapping[str, str] = {}
 _COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -48,8 +47,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return self.query.get(parameter, "") in _TRUE
 
 
-def parse(method: str, target: str) -> Request:
-    """Read a request's method and target (path and query as they came)."""
+def parse(kinds: Kinds, method: str, target: str) -> Request:
+    """Read a request's method and target (path and query as they came), of a server that serves these kinds."""
     path, _, query_text = target.partition("?")
     query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else _NO_QUERY
     parts = path.split("/")
@@ -61,11 +60,11 @@ def parse(method: str, target: str) -> Request:
         group, version, rest = parts[2], parts[3], parts[4:]
     else:
         return Request(method, path, query, method.lower())
-    return _of_resource(method, path, query, group, version, rest)
+    return _of_resource(kinds, method, path, query, group, version, rest)
 
 
 def _of_resource(
-    method: str, path: str, query: Mapping[str, str], group: str, version: str, parts: list[str]
+    kinds: Kinds, method: str, path: str, query: Mapping[str, str], group: str, version: str, parts: list[str]
 ) -> Request:
     namespace = ""
     if parts[0] == "namespaces" and not group:

@@ -166,6 +166,12 @@ class Collection:
         for listener in self.listeners:
             listener(old, value)
 
+    def close_window(self, revision: int) -> None:
+        """Forget the events up to here: nobody resumes from before."""
+        self._window.clear()
+        self._window_bytes = 0
+        self.window_start = revision
+
     def _remember(self, event: Event) -> None:
         self._window.append(event)
         self._window_bytes += event.weight
@@ -261,6 +267,15 @@ class WatchCache:
     def subscribe(self, resource: Resource, listener: Listener) -> None:
         """Call `listener(old, new)` for every change from here on, after it has been applied."""
         self.collection(resource).listeners.append(listener)
+
+    def forget(self, resource: Resource) -> None:
+        """Keep nothing of a resource that is served no more but its objects, which may be served again."""
+        key = (resource.group, resource.plural)
+        collection = self._collections.get(key)
+        if collection is not None:
+            collection.close_window(self.revision)
+            if not len(collection) and not collection.listeners:
+                del self._collections[key]
 
     def is_fresh(self) -> bool:
         """Whether it shows every write that has been acknowledged."""

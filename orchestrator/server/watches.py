@@ -139,12 +139,13 @@ class Taken(NamedTuple):
 
     lines: list[bytes]
     revision: int
+    has_ended: bool = False
 
 
 class Watcher:
     """One watch's place in the fan-out: `wait` until something has come, then `take` it."""
 
-    __slots__ = ("_bytes", "_cut", "_pending", "_progress", "_wake", "filter", "form")
+    __slots__ = ("_bytes", "_cut", "_ended", "_pending", "_progress", "_wake", "filter", "form")
 
     def __init__(self, filter_: Filter, form: Form, progress: Progress) -> None:
         self.filter = filter_
@@ -153,10 +154,11 @@ class Watcher:
         self._pending: list[bytes] = []
         self._bytes = 0
         self._cut = False
+        self._ended = False
         self._wake = asyncio.Event()
 
     def offer(self, encoded: bytes) -> None:
-        if self._cut:
+        if self._cut or self._ended:
             return
         self._pending.append(encoded)
         self._bytes += len(encoded)
@@ -165,8 +167,13 @@ class Watcher:
             self._pending.clear()
         self._wake.set()
 
+    def end(self) -> None:
+        """Let the watch end once it has taken what came before."""
+        self._ended = True
+        self._wake.set()
+
     async def wait(self) -> None:
-        """Wait until there is something to take, or too much has waited."""
+        """Wait until there is something to take, too much has waited, or it is over."""
         await self._wake.wait()
 
     def take(self) -> Taken:
@@ -178,7 +185,7 @@ class Watcher:
         if self._cut:
             raise TooSlow
         lines, self._pending, self._bytes = self._pending, [], 0
-        return Taken(lines, self._progress.revision)
+        return Taken(lines, self._progress.revision, self._ended)
 
 
 def encode_event(type_: str, encoded: bytes) -> bytes:

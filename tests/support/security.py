@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestrator.api import kinds
 from orchestrator.api.codec import decode, encode
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import (
     NAMESPACES,
@@ -99,7 +99,7 @@ def an_admission(
     options: Mapping[str, Any] | None = None,
 ) -> AdmissionRequest:
     """A write on its way; namespace and name are those of the object."""
-    kind = kinds.find(resource.group, resource.version, resource.plural)
+    kind = BUILT_IN.find(resource.group, resource.version, resource.plural)
     assert kind is not None
     meta = (obj or old or {}).get("metadata") or {}
     return AdmissionRequest(

@@ -11,7 +11,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from orchestrator.api import codec, kinds
+from orchestrator.api import codec
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.objects import Object, namespaced_key
 from orchestrator.api.patches import merge, strategic
 from orchestrator.api.resources import NAMESPACES, NODES, PODS, Resource
@@ -205,7 +206,7 @@ class FakeApi:
         if method == "GET":
             return codec.encode(_discovery(path))
         assert method == "DELETE"
-        for row in kinds.KINDS:
+        for row in BUILT_IN.rows:
             for namespace in {obj["metadata"].get("namespace", "") for obj in self.all(row.resource)}:
                 if row.resource.path(namespace) == path:
                     for obj in self.all(row.resource, namespace):
@@ -243,7 +244,7 @@ class FakeApi:
         if key in objects:
             raise AlreadyExists(f'{resource.group_resource} "{meta["name"]}" already exists')
         given = obj.get("status")
-        row = kinds.find(resource.group, resource.version, resource.plural)
+        row = BUILT_IN.find(resource.group, resource.version, resource.plural)
         assert row is not None
         row.strategy.prepare_create(obj)
         row.strategy.default(obj)
@@ -262,7 +263,7 @@ class FakeApi:
 
     def _write(self, method: str, resource: Resource, key: str, obj: Object, subresource: str = "") -> Object:
         old = self.one(resource, key)
-        row = kinds.find(resource.group, resource.version, resource.plural)
+        row = BUILT_IN.find(resource.group, resource.version, resource.plural)
         assert row is not None
         if subresource == "status":
             obj = {**old, "status": obj.get("status", {})}
@@ -420,7 +421,7 @@ def _as(obj: Object, into: type[Any]) -> Any:
 
 
 def _discovery(path: str) -> Object:
-    rows = [row for row in kinds.KINDS if "list" in row.verbs]
+    rows = [row for row in BUILT_IN.rows if "list" in row.verbs]
     groups = sorted({row.resource.group for row in rows if row.resource.group})
     if path == "/apis":
         return {"groups": [{"name": group, "preferredVersion": {"version": "v1"}} for group in groups]}

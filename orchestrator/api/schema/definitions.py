@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.api import codec
-from orchestrator.api.kinds import KINDS
+from orchestrator.api.kinds import BUILT_IN, Kind
 from orchestrator.api.resources import Resource
 from orchestrator.api.schema.shapes import Schema, Shape
 
@@ -66,9 +66,54 @@ class _File(msgspec.Struct, rename={"definitions": "$defs"}):
     definitions: dict[str, msgspec.Raw]
 
 
-def raw_definitions() -> dict[str, msgspec.Raw]:
-    """All definitions by their long name, each still bytes."""
-    return codec.decode_into(path_of_definitions().read_bytes(), _File).definitions
+def raw_definitions(rows: Iterable[Kind] = ()) -> dict[str, msgspec.Raw]:
+    """All published definitions, and those that these rows bring, by their long name, each still bytes."""
+    raw = codec.decode_into(path_of_definitions().read_bytes(), _File).definitions
+    for row in rows:
+        if row.definition is not None:
+            name = name_of(row)
+            raw[name] = msgspec.Raw(codec.encode(_own(row, row.definition)))
+            raw[f"{name}List"] = msgspec.Raw(codec.encode(_list_of(row, name)))
+    return raw
+
+
+def name_of(row: Kind) -> str:
+    """The long name of a row's definition; a group's own name is turned round: `com.example.v1.Boat`."""
+    resource = row.resource
+    if row.definition is None:
+        return definition_name(resource.group, resource.version, resource.kind)
+    return ".".join((*reversed(resource.group.split(".")), resource.version, resource.kind))
+
+
+def _own(row: Kind, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its objects, with what all objects have."""
+    typed = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"$ref": f"#/$defs/{_META}ObjectMeta"},
+    }
+    return {
+        **definition,
+        "type": "object",
+        "properties": {**definition.get("properties", {}), **typed},
+        **_spoken_as(row),
+    }
+
+
+def _list_of(row: Kind, name: str) -> dict[str, Any]:
+    properties = {
+        "apiVersion": {"type": "string"},
+        "items": {"type": "array", "items": {"$ref": f"#/$defs/{name}"}},
+        "kind": {"type": "string"},
+        "metadata": {"$ref": f"#/$defs/{_META}ListMeta"},
+    }
+    return {"type": "object", "required": ["items"], "properties": properties, **_spoken_as(row, suffix="List")}
+
+
+def _spoken_as(row: Kind, suffix: str = "") -> dict[str, Any]:
+    resource = row.resource
+    spoken = {"group": resource.group, "kind": resource.kind + suffix, "version": resource.version}
+    return {"x-kubernetes-group-version-kind": [spoken]}
 
 
 def definition_name(group: str, version: str, kind: str) -> str:
@@ -96,7 +141,7 @@ def _schemas() -> Mapping[str, Schema]:
         f"{row.resource.api_version}/{row.resource.kind}": definition_name(
             row.resource.group, row.resource.version, row.resource.kind
         )
-        for row in KINDS
+        for row in BUILT_IN.rows
     }
     return compile_schemas(raw_definitions(), wanted | _BODIES)
 
@@ -127,9 +172,11 @@ class _Compiler:
         if "properties" not in definition:
             self._named[name] = self._field(definition)
             return self._named[name]
-        required = frozenset(definition.get("required", ()))
-        schema = Schema(Shape.STRUCT, name=".".join(name.split(".")[-2:]), required=required)
+        schema = _empty_struct(definition, name=".".join(name.split(".")[-2:]))
         self._named[name] = schema  # before its properties: definitions may be recursive
+        return self._filled(schema, definition)
+
+    def _filled(self, schema: Schema, definition: Mapping[str, Any]) -> Schema:
         for field, described in definition["properties"].items():
             schema.properties[field] = self._field(described)
         return schema
@@ -152,6 +199,8 @@ class _Compiler:
                 merge_key=described.get("x-kubernetes-patch-merge-key", ""),
                 patch_strategies=strategies,
             )
+        if "properties" in described:
+            return self._filled(_empty_struct(described), described)
         if shape == "object":
             values = described.get("additionalProperties")
             if not values:
@@ -174,6 +223,10 @@ class _Compiler:
 
     def _shared(self, shape: Shape) -> Schema:
         return self._plain.setdefault((shape,), Schema(shape))
+
+
+def _empty_struct(definition: Mapping[str, Any], name: str = "") -> Schema:
+    return Schema(Shape.STRUCT, name=name, required=frozenset(definition.get("required", ())))
 
 
 def _type_of(described: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from orchestrator.api import codec
 from orchestrator.api.codec import Malformed
-from orchestrator.api.kinds import Kind
+from orchestrator.api.kinds import Kind, Kinds, path_of
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import PODS
 from orchestrator.api.selectors import BadSelector, parse_field_selector, parse_label_selector
@@ -34,8 +34,6 @@ _TOO_OLD = (
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
 
-# One entry a kind.
-_FIELDS: dict[tuple[str, str], Fields] = {}
 # An object with nothing in it: which fields a kind has does not depend on their values.
 _BARE: Object = {"metadata": {}, "spec": {}, "status": {}, "involvedObject": {}, "regarding": {}}
 
@@ -209,18 +207,16 @@ def filter_of(call: Call, kind: Kind) -> Filter:
         namespace=call.request.namespace if kind.resource.namespaced else "",
         labels=labels,
         fields=fields,
-        fields_of=_fields_of(kind),
+        fields_of=call.kinds.derived(_fields_of, *path_of(kind.resource)),
     )
 
 
-def _fields_of(kind: Kind) -> Fields:
+def _fields_of(kinds: Kinds, group: str, version: str, plural: str) -> Fields:
     """How a stored object's selectable fields are read; always the same function for a kind, so it is asked once."""
-    key = (kind.resource.group, kind.resource.plural)
-    fields = _FIELDS.get(key)
-    if fields is None:
-        selectable = kind.strategy.selectable_fields
-        fields = _FIELDS[key] = (lambda obj: selectable(outward(kind, obj))) if kind.stored_as else selectable
-    return fields
+    kind = kinds.find(group, version, plural)
+    assert kind is not None
+    selectable = kind.strategy.selectable_fields
+    return (lambda obj: selectable(outward(kind, obj))) if kind.stored_as else selectable
 
 
 def parse_revision(text: str) -> int:

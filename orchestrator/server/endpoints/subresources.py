@@ -7,7 +7,6 @@ from typing import Any
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind, ScalePaths
 from orchestrator.api.objects import Object
-from orchestrator.api.schema.definitions import schema_of_kind
 from orchestrator.api.selectors import selector_of
 from orchestrator.api.strategies.namespaces import validate_finalize
 from orchestrator.api.strategies.pods import validate_binding
@@ -183,7 +182,7 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
         how, patch = await main.read_patch_body(call)
 
         def wanted(scale: Object) -> Object:
-            patched = main.apply_patch(scale, patch, how, schema_of_kind(_SCALE_VERSION, "Scale"))
+            patched = main.apply_patch(scale, patch, how, call.schema_of(_SCALE_VERSION, "Scale"))
             bodies.clean(call, patched, _SCALE_VERSION, "Scale", duplicates=[])
             return patched
 

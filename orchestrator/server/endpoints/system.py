@@ -49,14 +49,14 @@ async def answer(call: Call) -> Answer:
                 {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}
             )
         case "/openapi/v3":
-            return Answer(openapi.index())
+            return Answer(openapi.index(call.kinds))
         case "/openapi/v2":
             return Answer(openapi_v2.document(), content_type=openapi_v2.MEDIA_TYPE)
     if path.startswith("/openapi/v3/"):
         return _document(call, path.removeprefix("/openapi/v3/"))
     if (document := call.core.documents.get(path)) is not None:
         return Answer.of(document)
-    if (found := discovery.respond(path, call.http.headers.get("Accept", ""))) is not None:
+    if (found := discovery.respond(call.kinds, path, call.http.headers.get("Accept", ""))) is not None:
         body, content_type = found
         return Answer(body, content_type=content_type)
     raise refusals.no_such_resource()
@@ -107,7 +107,7 @@ async def _metrics(call: Call) -> Answer:
 
 
 def _document(call: Call, group_version: str) -> Answer:
-    found = openapi.document(group_version)
+    found = openapi.document(call.kinds, group_version)
     if found is None:
         raise refusals.no_such_resource()
     body, etag = found

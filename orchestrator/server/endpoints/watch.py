@@ -56,14 +56,15 @@ async def watch(call: Call) -> web.StreamResponse:
     start = watcher.take().revision
     metrics.WATCHES.labels(kind.resource.group_resource).inc()
     try:
-        response = await _open(call)
-        await _send_state(response, state, filter_, form)
-        if call.request.flag("sendInitialEvents"):
-            await _send(response, _bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
-        if missed:
-            await _send(response, b"".join(missed))
-        await _follow(call, kind, response, watcher, timeout_s)
-        await response.write_eof()
+        with call.core.served.watched(kind, watcher):
+            response = await _open(call)
+            await _send_state(response, state, filter_, form)
+            if call.request.flag("sendInitialEvents"):
+                await _send(response, _bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
+            if missed:
+                await _send(response, b"".join(missed))
+            await _follow(call, kind, response, watcher, timeout_s)
+            await response.write_eof()
     except TooSlow:
         metrics.WATCHES_CUT.inc()
         if call.http.transport is not None:
@@ -155,7 +156,7 @@ async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher:
             bookmark_at = _next_bookmark(now, call.core.bookmark_every_s, ends_at)
         if lines:
             await _send(response, b"".join(lines))
-        if now >= ends_at:
+        if now >= ends_at or taken.has_ended:
             return
 
 

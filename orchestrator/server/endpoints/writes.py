@@ -10,7 +10,6 @@ from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.patches import BadPatch, PatchRejected, PatchTooLarge, merge, strategic
 from orchestrator.api.patches import json as json_patch
-from orchestrator.api.schema.definitions import schema_of
 from orchestrator.api.schema.shapes import Schema
 from orchestrator.machinery.errors import BadRequest, Invalid, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 from orchestrator.server import bodies, forms, writes
@@ -108,7 +107,7 @@ async def read_patch_body(call: Call) -> tuple[str, Any]:
 def checked_patch(call: Call, kind: Kind, old: Object, body: Any, how: str) -> Object:
     """Apply a decoded patch to an object and check what comes out; raises as `apply_patch` and `bodies.clean` do."""
     resource = kind.resource
-    obj = apply_patch(old, body, how, schema_of(resource))
+    obj = apply_patch(old, body, how, call.schema_of(resource.api_version, resource.kind))
     bodies.check_kind(obj, resource.api_version, resource.kind)
     bodies.clean(call, obj, resource.api_version, resource.kind, duplicates=[])
     name = old["metadata"]["name"]

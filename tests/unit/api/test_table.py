@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.api import table
-from orchestrator.api.kinds import KINDS, by_kind, find
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.printing.durations import seconds_of
 from tests.support.api import a_full_pod
 
@@ -15,7 +15,7 @@ NOW = seconds_of(BORN) + 90
 
 def cells(api_version: str, kind: str, *, wide: bool = False, **fields: Any) -> dict[str, Any]:
     """The row of an object named `x`: column -> cell, without name and age."""
-    row = by_kind(api_version, kind)
+    row = BUILT_IN.by_kind(api_version, kind)
     assert row is not None
     metadata = {"name": "x", "creationTimestamp": BORN} | fields.pop("metadata", {})
     rendered = table.render(row, [{"metadata": metadata, **fields}], now=NOW, include_object="None")
@@ -306,7 +306,7 @@ def test_signing_requests(status: dict[str, Any], word: str) -> None:
         "Condition": word}  # fmt: skip
 
 
-@pytest.mark.parametrize("row", KINDS, ids=lambda row: row.resource.group_resource)
+@pytest.mark.parametrize("row", BUILT_IN.rows, ids=lambda row: row.resource.group_resource)
 def test_every_kind_prints_an_object_that_has_only_a_name(row: Any) -> None:
     rendered = table.render(row, [{"metadata": {"name": "x"}}], now=NOW)
     assert len(rendered["rows"][0]["cells"]) == len(rendered["columnDefinitions"])
@@ -315,7 +315,7 @@ def test_every_kind_prints_an_object_that_has_only_a_name(row: Any) -> None:
 
 
 def test_a_table_carries_what_a_list_carries() -> None:
-    row = find("", "v1", "pods")
+    row = BUILT_IN.find("", "v1", "pods")
     assert row is not None
     pod = a_full_pod()
     rendered = table.render(row, [pod], now=NOW, revision=7, continue_token="c", remaining=3)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api import kinds
+from orchestrator.api.kinds import BUILT_IN, Kind
 from orchestrator.machinery.errors import BadRequest, Conflict
 from orchestrator.server.deletion import (
     DeleteOptions,
@@ -20,9 +20,9 @@ from orchestrator.server.deletion import (
 )
 
 NOW = 1_700_000_000.0
-POD = kinds.find("", "v1", "pods")
-CONFIGMAP = kinds.find("", "v1", "configmaps")
-NAMESPACE = kinds.find("", "v1", "namespaces")
+POD = BUILT_IN.find("", "v1", "pods")
+CONFIGMAP = BUILT_IN.find("", "v1", "configmaps")
+NAMESPACE = BUILT_IN.find("", "v1", "namespaces")
 
 
 def an_object(**metadata: Any) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def outcome(deletion: Deletion) -> Any:
         ),
     ],
 )
-def test_decide(kind: kinds.Kind, obj: dict[str, Any], options: DeleteOptions, expected: Any) -> None:
+def test_decide(kind: Kind, obj: dict[str, Any], options: DeleteOptions, expected: Any) -> None:
     assert outcome(decide(kind, obj, options, now=NOW)) == expected
 
 

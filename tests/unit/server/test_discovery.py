@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.api import codec
-from orchestrator.api.kinds import KINDS
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.server import discovery
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -13,7 +13,7 @@ V2BETA1 = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscovery
 
 
 def answer(path: str, accept: str = "application/json") -> Any:
-    found = discovery.respond(path, accept)
+    found = discovery.respond(BUILT_IN, path, accept)
     assert found is not None
     return codec.decode(found[0])
 
@@ -22,7 +22,7 @@ def test_the_legacy_documents() -> None:
     assert answer("/api")["versions"] == ["v1"]
     groups = answer("/apis")["groups"]
     assert [group["name"] for group in groups][:2] == ["apps", "events.k8s.io"]
-    assert {row.resource.group for row in KINDS} - {""} <= {group["name"] for group in groups}
+    assert {row.resource.group for row in BUILT_IN.rows} - {""} <= {group["name"] for group in groups}
     assert answer("/apis/apps") == {
         "kind": "APIGroup",
         "apiVersion": "v1",
@@ -80,7 +80,7 @@ def test_kubectl_drain_finds_the_eviction_subresource() -> None:
     ],
 )
 def test_the_client_chooses_the_form(accept: str, version: str) -> None:
-    found = discovery.respond("/apis", accept)
+    found = discovery.respond(BUILT_IN, "/apis", accept)
     assert found is not None
     body, content_type = found
     assert codec.decode(body)["kind"] == ("APIGroupDiscoveryList" if version else "APIGroupList")
@@ -112,8 +112,8 @@ def test_the_aggregated_document_says_what_the_legacy_ones_say() -> None:
     ["/", "/api/v2", "/apis/apps/v1beta1", "/apis/nope", "/apis/nope/v1", "/apis//v1", "/version", "/api/v1/pods"],
 )
 def test_other_paths_are_not_discoverys(path: str) -> None:
-    assert discovery.respond(path, "") is None
+    assert discovery.respond(BUILT_IN, path, "") is None
 
 
 def test_a_trailing_slash_changes_nothing() -> None:
-    assert discovery.respond("/apis/", "") == discovery.respond("/apis", "")
+    assert discovery.respond(BUILT_IN, "/apis/", "") == discovery.respond(BUILT_IN, "/apis", "")

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from orchestrator.api import codec
-from orchestrator.server import discovery, openapi
+from orchestrator.api.kinds import BUILT_IN
+from orchestrator.server import openapi
 
-PATHS = list(codec.decode(openapi.index())["paths"])
+PATHS = list(codec.decode(openapi.index(BUILT_IN))["paths"])
 
 
 def documents(path: str) -> Any:
-    found = openapi.document(path)
+    found = openapi.document(BUILT_IN, path)
     assert found is not None
     return codec.decode(found[0])
 
@@ -31,10 +32,10 @@ def types(value: Any) -> list[Any]:
 
 
 def test_the_index_leads_to_each_group_under_a_url_of_its_content() -> None:
-    paths = codec.decode(openapi.index())["paths"]
+    paths = codec.decode(openapi.index(BUILT_IN))["paths"]
     assert {"api/v1", "apis/apps/v1"} <= paths.keys()
     for path, entry in paths.items():
-        found = openapi.document(path)
+        found = openapi.document(BUILT_IN, path)
         assert found is not None
         assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={found[1]}"
 
@@ -76,11 +77,11 @@ def test_references_with_a_description_are_wrapped_as_kubernetes_does() -> None:
 
 
 def test_other_documents_are_not_there() -> None:
-    assert openapi.document("apis/nope/v1") is None
-    assert openapi.document("") is None
+    assert openapi.document(BUILT_IN, "apis/nope/v1") is None
+    assert openapi.document(BUILT_IN, "") is None
 
 
 def test_documents_cover_what_discovery_lists() -> None:
-    for group, version in discovery.group_versions():
+    for group, version in [(name, one) for name in BUILT_IN.groups for one in BUILT_IN.versions(name)]:
         path = f"apis/{group}/{version}" if group else f"api/{version}"
-        assert (openapi.document(path) is None) == (not discovery.kinds_of(group, version))
+        assert (openapi.document(BUILT_IN, path) is None) == (not BUILT_IN.of(group, version))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.server.requests import parse
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -46,7 +47,7 @@ PODS = "/api/v1/namespaces/default/pods"
     ],
 )
 def test_parse(method: str, target: str, expected: tuple[str, ...]) -> None:
-    request = parse(method, target)
+    request = parse(BUILT_IN, method, target)
     found = (
         request.verb, request.group, request.resource, request.namespace, request.name, request.subresource
     )  # fmt: skip
@@ -54,7 +55,7 @@ def test_parse(method: str, target: str, expected: tuple[str, ...]) -> None:
 
 
 def test_the_row_is_found_where_there_is_one() -> None:
-    known, unknown = parse("GET", PODS), parse("GET", "/apis/nothing.io/v1/things")
+    known, unknown = parse(BUILT_IN, "GET", PODS), parse(BUILT_IN, "GET", "/apis/nothing.io/v1/things")
     assert known.kind is not None
     assert known.kind.resource.kind == "Pod"
     assert unknown.kind is None
@@ -64,6 +65,6 @@ def test_the_row_is_found_where_there_is_one() -> None:
 @settings(deadline=None)
 @given(method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "TRACE"]), target=st.text(max_size=60))
 def test_any_target_is_read_without_failing(method: str, target: str) -> None:
-    parse(method, "/" + target)
-    parse(method, "/api/v1/" + target)
-    parse(method, "/apis/apps/v1/namespaces/" + target)
+    parse(BUILT_IN, method, "/" + target)
+    parse(BUILT_IN, method, "/api/v1/" + target)
+    parse(BUILT_IN, method, "/apis/apps/v1/namespaces/" + target)

@@ -14,7 +14,18 @@ from orchestrator.api import codec
 from orchestrator.api.resources import CONFIGMAPS, NODES, PODS
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
 from orchestrator.server.watch_cache import WatchCache, key_of, prefix_of
-from orchestrator.server.watches import PLAIN, Filter, Form, Progress, Side, TooSlow, Watcher, restamp, revision_of
+from orchestrator.server.watches import (
+    PLAIN,
+    Filter,
+    Form,
+    Progress,
+    Side,
+    Taken,
+    TooSlow,
+    Watcher,
+    restamp,
+    revision_of,
+)
 from orchestrator.store.memory import MemoryStore
 
 
@@ -151,12 +162,12 @@ async def test_what_a_watcher_takes_is_all_up_to_the_revision_that_comes_with_it
     # Asked amid a batch, a watcher has been offered more than it answers for, never less.
     assert [lines for lines, _ in taken] == [1, 1]
     assert all(revision < offered for (_, revision), offered in zip(taken, (first, second), strict=True))
-    assert everything.take() == ([], second)
+    assert everything.take() == Taken([], second)
     # What does not concern it moves a watcher on all the same.
-    assert one_node.take() == ([], second)
+    assert one_node.take() == Taken([], second)
     other = await store.put("/registry/core/configmaps/default/c", stored("c"), expect_revision=None)
     await cache.wait_fresh()
-    assert one_node.take() == ([], other)
+    assert one_node.take() == Taken([], other)
     running.cancel()
 
 
