@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from orchestrator.machinery.errors import ApiError, RetryLater, Unreachable
+
+T = TypeVar("T")
 
 #: Writes of one sync in flight at once.
 BATCH_MAX = 32
 
 
-async def all_of(name: str, writes: Sequence[Awaitable[None]]) -> None:
-    """Wait for all the writes, at most `BATCH_MAX` of them, then raise the first error, if any."""
+async def all_of(name: str, writes: Sequence[Awaitable[T]]) -> list[T]:
+    """Wait for all the writes, at most `BATCH_MAX` of them, then raise the first error, or give what they gave."""
     assert len(writes) <= BATCH_MAX, "cut larger numbers into batches"
     errors: list[Exception] = []
 
-    async def one(write: Awaitable[None]) -> None:
+    given: list[T] = []
+
+    async def one(write: Awaitable[T]) -> None:
         try:
-            await write
+            given.append(await write)
         except (ApiError, Unreachable, RetryLater) as error:
             errors.append(error)
 
@@ -27,3 +32,4 @@ async def all_of(name: str, writes: Sequence[Awaitable[None]]) -> None:
             group.create_task(one(write), name=name)
     if errors:
         raise errors[0]
+    return given

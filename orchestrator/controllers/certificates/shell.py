@@ -74,7 +74,7 @@ class CertificatesController:
         self._informers = context.informers
         self._requests = context.informers.of(CERTIFICATESIGNINGREQUESTS, SigningRequest)
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._requests.subscribe(self._request_changed)
 
     async def run(self) -> None:

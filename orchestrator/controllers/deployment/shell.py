@@ -7,7 +7,7 @@ from functools import partial
 from orchestrator.api.codec import decode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import DEPLOYMENTS, REPLICASETS
-from orchestrator.api.views.meta import MetaView, owner_reference
+from orchestrator.api.views.meta import MetaView
 from orchestrator.api.views.workloads import Deployment, DeploymentStatus, Pod, ReplicaSet
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.deployment.decide import (
@@ -20,10 +20,10 @@ from orchestrator.controllers.deployment.decide import (
 from orchestrator.controllers.deployment.progress import PROGRESSING, deadline_of, look_again_s, with_progress
 from orchestrator.controllers.deployment.rollout import REVISION, Scale
 from orchestrator.controllers.own_writes import OwnWrites
-from orchestrator.controllers.ownership import adoption_patch, claim, concerned, release_patch
+from orchestrator.controllers.ownership import claim, concerned
+from orchestrator.controllers.pod_control import OwnerControl
 from orchestrator.controllers.templates import TEMPLATE_HASH, same_template
-from orchestrator.machinery.client import STRATEGIC_PATCH
-from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound, RetryLater
+from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, RetryLater
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.queue import WorkQueue
 from orchestrator.machinery.worker import work
@@ -43,7 +43,8 @@ class DeploymentController:
         self._deployments, self._replicasets = context.informers.deployments, context.informers.replicasets
         self._pods = context.informers.pods
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
+        self._control = OwnerControl(self._client, self._deployments, self._own)
         self._deployments.subscribe(self._deployment_changed)
         self._replicasets.subscribe(self._replicaset_changed)
         self._pods.subscribe(self._pod_changed)
@@ -91,19 +92,14 @@ class DeploymentController:
         decision = decide(deployment, owned + orphans, pods, now)
         await self._carry_out(deployment, decision)
         if decision.status is not None:
-            await self._report(deployment, decision.status)
+            await self._control.report(deployment, decision.status)
             delay_s = look_again_s(deployment, decision.status, now)
             if delay_s is not None:
                 self._queue.add_after(key, delay_s)
 
     async def _carry_out(self, deployment: Deployment, decision: Decision) -> None:
-        if decision.adopt:
-            await self._require_alive(deployment)
-        for rs in decision.adopt:
-            reference = _reference_to(deployment)
-            await self._patch(deployment, rs, adoption_patch(reference, rs.metadata), STRATEGIC_PATCH)
-        for rs in decision.release:
-            await self._patch(deployment, rs, release_patch(deployment.metadata.uid, rs.metadata), STRATEGIC_PATCH)
+        await self._control.adopt(deployment, self._replicasets, decision.adopt)
+        await self._control.release(deployment, self._replicasets, decision.release)
         for mark in decision.marks:
             await self._mark(deployment, mark)
         if decision.revision is not None:
@@ -113,19 +109,13 @@ class DeploymentController:
         for scale in decision.scale:
             await self._scale(deployment, scale)
         for rs in decision.delete:
-            await self._delete(deployment, rs)
+            meta = rs.metadata
+            logger.info("deployment.history", key=deployment.metadata.key, replicaset=meta.name)
+            await self._control.delete(deployment, self._replicasets, meta, resource_version=meta.resource_version)
 
-    async def _require_alive(self, deployment: Deployment) -> None:
-        meta = deployment.metadata
-        live = await self._client.get(DEPLOYMENTS, meta.name, meta.namespace, into=MetaView)
-        if live.metadata.uid != meta.uid or live.metadata.deletion_timestamp is not None:
-            raise Conflict(f"cannot adopt replica sets: deployment '{meta.key}' is gone or going")
-
-    async def _patch(self, deployment: Deployment, rs: ReplicaSet, patch: Object, patch_type: str) -> None:
+    async def _patch(self, deployment: Deployment, rs: ReplicaSet, patch: Object) -> None:
         meta = rs.metadata
-        written = await self._client.patch(
-            REPLICASETS, meta.name, patch, meta.namespace, into=MetaView, patch_type=patch_type
-        )
+        written = await self._client.patch(REPLICASETS, meta.name, patch, meta.namespace, into=MetaView)
         self._own.wrote(deployment.metadata.key, self._replicasets, written.metadata)
 
     async def _mark(self, deployment: Deployment, mark: Mark) -> None:
@@ -134,7 +124,7 @@ class DeploymentController:
             "metadata": {"annotations": dict(mark.annotations), "uid": mark.rs.metadata.uid},
             "spec": {"minReadySeconds": mark.min_ready_seconds},
         }
-        await self._patch(deployment, mark.rs, patch, "application/merge-patch+json")
+        await self._patch(deployment, mark.rs, patch)
 
     async def _note_revision(self, deployment: Deployment, revision: str) -> None:
         meta = deployment.metadata
@@ -144,7 +134,7 @@ class DeploymentController:
 
     async def _create(self, deployment: Deployment, made: NewReplicaSet, status: DeploymentStatus | None) -> None:
         meta = deployment.metadata
-        body = replicaset_of(deployment, made)
+        body = replicaset_of(deployment, made, self._control.reference_to(deployment))
         logger.info("deployment.create", key=meta.key, replicaset=made.name, replicas=made.replicas)
         try:
             written = await self._client.create(REPLICASETS, body, meta.namespace, into=MetaView)
@@ -157,7 +147,7 @@ class DeploymentController:
             if status is not None and deadline_of(deployment) is not None:
                 now = self._clock.now()
                 failed = with_progress(status, PROGRESSING, "False", "ReplicaSetCreateError", message, now)
-                await self._report(deployment, failed)
+                await self._control.report(deployment, failed)
             raise
         self._own.wrote(meta.key, self._replicasets, written.metadata)
         await self._note_revision(deployment, made.annotations[REVISION])
@@ -185,7 +175,7 @@ class DeploymentController:
         # The resourceVersion makes it fail if somebody resized the ReplicaSet since we looked.
         meta = {"annotations": size_annotations(deployment), "resourceVersion": rs.metadata.resource_version}
         patch = {"metadata": meta, "spec": {"replicas": scale.replicas}}
-        await self._patch(deployment, rs, patch, "application/merge-patch+json")
+        await self._patch(deployment, rs, patch)
         if scale.replicas == before:
             return
         direction = "up" if scale.replicas > before else "down"
@@ -193,32 +183,8 @@ class DeploymentController:
         logger.info("deployment.scale", key=deployment.metadata.key, why=message)
         self._recorder.normal(DEPLOYMENTS, deployment, "ScalingReplicaSet", message)
 
-    async def _delete(self, deployment: Deployment, rs: ReplicaSet) -> None:
-        meta = rs.metadata
-        logger.info("deployment.history", key=deployment.metadata.key, replicaset=meta.name)
-        try:
-            await self._client.delete(
-                REPLICASETS, meta.name, meta.namespace, uid=meta.uid, resource_version=meta.resource_version
-            )
-        except NotFound:
-            return
-        self._own.deleted(deployment.metadata.key, self._replicasets, meta)
 
-    async def _report(self, deployment: Deployment, status: DeploymentStatus) -> None:
-        if status == deployment.status:
-            return
-        meta = deployment.metadata
-        patch = {"metadata": {"uid": meta.uid}, "status": status}
-        try:
-            written = await self._client.patch(
-                DEPLOYMENTS, meta.name, patch, meta.namespace, into=MetaView, subresource="status"
-            )
-        except NotFound:
-            return
-        self._own.wrote(meta.key, self._deployments, written.metadata)
-
-
-def replicaset_of(deployment: Deployment, made: NewReplicaSet) -> Object:
+def replicaset_of(deployment: Deployment, made: NewReplicaSet, reference: Object) -> Object:
     """The ReplicaSet to create: template, selector and labels with the hash added."""
     template = decode(bytes(deployment.spec.template))
     metadata = dict(template.get("metadata") or {})
@@ -234,7 +200,7 @@ def replicaset_of(deployment: Deployment, made: NewReplicaSet) -> Object:
             "name": made.name,
             "labels": labels,
             "annotations": dict(made.annotations),
-            "ownerReferences": [_reference_to(deployment)],
+            "ownerReferences": [reference],
         },
         "spec": {
             "replicas": made.replicas,
@@ -243,7 +209,3 @@ def replicaset_of(deployment: Deployment, made: NewReplicaSet) -> Object:
             "template": {**template, "metadata": {**metadata, "labels": labels}},
         },
     }
-
-
-def _reference_to(deployment: Deployment) -> Object:
-    return owner_reference(api_version=DEPLOYMENTS.api_version, kind=DEPLOYMENTS.kind, meta=deployment.metadata)

@@ -92,7 +92,7 @@ class EndpointSliceController:
         self._nodes = context.informers.nodes
         self._queue = WorkQueue()
         self._pods = _ServicePods(context, self._queue)
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._slices.subscribe(self._slice_changed)
         self._nodes.subscribe(self._node_changed)
 
@@ -181,7 +181,7 @@ class EndpointsController:
         self._queue = WorkQueue()
         # Proxies read slices; whoever still reads these large objects can wait a little for pods that come.
         self._pods = _ServicePods(context, self._queue, patience=5.0)
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         # Services that went while we watched: their Endpoints go too, whoever wrote them.
         self._departed: set[str] = set()
         self._endpoints.subscribe(self._endpoints_changed)

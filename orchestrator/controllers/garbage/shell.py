@@ -65,7 +65,7 @@ class GarbageController:
         self._client, self._clock = context.client, context.clock
         self._informers = context.informers
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._absent: OrderedDict[str, None] = OrderedDict()
         self._watched = {informer.resource.group_resource: informer for informer in watched(context.informers)}
         self._by_kind = {

@@ -40,7 +40,7 @@ class NamespaceController:
         self._client, self._clock = context.client, context.clock
         self._informers, self._namespaces = context.informers, context.informers.namespaces
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._namespaces.subscribe(self._namespace_changed)
 
     async def run(self) -> None:

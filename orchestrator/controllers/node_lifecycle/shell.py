@@ -49,7 +49,7 @@ class NodeLifecycleController:
         self._nodes, self._leases = context.informers.nodes, context.informers.node_leases
         self._pods = context.informers.pods
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._heard: dict[str, _Heard] = {}
         self._started = False
         self._nodes.subscribe(self._node_changed)
@@ -226,7 +226,7 @@ class TaintEvictionController:
         self._informers = context.informers
         self._nodes, self._pods = context.informers.nodes, context.informers.pods
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._nodes.subscribe(self._node_changed)
         self._pods.subscribe(self._pod_changed)
 

@@ -37,7 +37,7 @@ class RootCaController:
         # Not the shared informer: there may be many and large ConfigMaps, and only these are wanted.
         self._copies = Informer(context.client, CONFIGMAPS, CopyView, field_selector=f"metadata.name={NAME}")
         self._queue = WorkQueue()
-        self._own = OwnWrites()
+        self._own = OwnWrites(self._queue)
         self._namespaces.subscribe(self._namespace_changed)
         self._copies.subscribe(self._copy_changed)
 

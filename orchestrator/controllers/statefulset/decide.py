@@ -45,8 +45,14 @@ class Decision:
 
 def ordinal_of(set_name: str, pod_name: str) -> int | None:
     """The pod's number in the set; None if it is no member by name."""
+    member = member_of(pod_name)
+    return member[1] if member is not None and member[0] == set_name else None
+
+
+def member_of(pod_name: str) -> tuple[str, int] | None:
+    """The set that would call a pod so, and the number it would have there."""
     found = _MEMBER.match(pod_name)
-    return int(found[2]) if found and found[1] == set_name else None
+    return (found[1], int(found[2])) if found else None
 
 
 def decide(sts: StatefulSet, candidates: Sequence[Pod], revisions: Revisions, now: float) -> Decision:

@@ -10,7 +10,7 @@ from orchestrator.api.views.meta import Condition
 from orchestrator.controllers.pod_facts import cheapest_to_lose
 from orchestrator.controllers.replicaset.decide import BURST_MAX, decide, look_again_s, status_of
 from orchestrator.controllers.replicaset.shell import pod_of
-from tests.support.controllers import CREATED, NOW, a_pod, a_replicaset
+from tests.support.controllers import CREATED, NOW, a_pod, a_replicaset, owner_body
 
 
 def names(pods):
@@ -146,7 +146,7 @@ def test_a_refusal_becomes_a_condition_and_goes_with_the_next_success():
 
 
 def test_the_pod_is_the_template_and_belongs_to_the_replica_set():
-    body = pod_of(a_replicaset(1))
+    body = pod_of(a_replicaset(1), owner_body("ReplicaSet", "web", "uid-web"))
     assert body["metadata"] == {
         "generateName": "web-",
         "labels": {"app": "web"},

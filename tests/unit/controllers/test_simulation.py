@@ -14,6 +14,7 @@ from orchestrator.api.objects import Object
 from orchestrator.api.resources import (
     CONFIGMAPS,
     CONTROLLERREVISIONS,
+    CORE_EVENTS,
     DEPLOYMENTS,
     ENDPOINTS,
     ENDPOINTSLICES,
@@ -28,7 +29,8 @@ from orchestrator.api.resources import (
 )
 from orchestrator.controllers.context import ControllersConfig
 from orchestrator.controllers.registry import run_all
-from orchestrator.machinery.errors import Forbidden, ServiceUnavailable
+from orchestrator.machinery.errors import ApiError, Forbidden, Invalid, ServiceUnavailable
+from orchestrator.machinery.metrics import SYNCS
 from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
 from tests.support.simulation import FakeApi, FakeNodes
 
@@ -418,6 +420,26 @@ async def test_a_namespace_gets_its_account_and_goes_with_all_it_holds() -> None
             assert not api.all(resource, "team")
 
 
+async def test_a_key_that_waits_for_its_own_write_sleeps_until_the_watch_brings_it() -> None:
+    async with simulated() as (api, _):
+        await asyncio.sleep(5)
+        api.watch_lag_s = 1.5
+        before = _syncs("retry")
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await until(lambda: len(ready(api)) == 3)
+        await asyncio.sleep(20)
+        assert _syncs("retry") - before < 25
+
+
+def _syncs(result: str) -> float:
+    return sum(
+        sample.value
+        for metric in SYNCS.collect()
+        for sample in metric.samples
+        if sample.labels.get("result") == result and sample.name.endswith("_total")
+    )
+
+
 @pytest.mark.parametrize("lag_s", [0.0, 0.2, 2.0])
 async def test_a_slow_watch_creates_nothing_twice(lag_s: float) -> None:
     async with simulated() as (api, _):
@@ -481,6 +503,72 @@ async def test_refused_pods_are_told_and_tried_again() -> None:
         await until(lambda: failure() == [refused.message])
         api.refuse = lambda method, resource, name: None
         await until(lambda: len(ready(api)) == 20 and not failure())
+
+
+async def test_a_race_for_a_pod_is_no_failure_to_create() -> None:
+    async with simulated() as (api, _):
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
+        await until(lambda: len(ready(api)) == 1)
+        [rs] = api.all(REPLICASETS)
+        raced = 0
+
+        def lose(method: str, resource: Any, name: str) -> ApiError | None:
+            nonlocal raced
+            if (method, name) != ("patch", "stray") or raced == 3:
+                return None
+            raced += 1
+            return Invalid(
+                "metadata.ownerReferences: Invalid value: Only one reference can have Controller set to true"
+            )
+
+        told: list[Object] = []
+        api.observers.append(
+            lambda type_, resource, obj: (
+                told.extend(obj["status"].get("conditions") or ()) if resource == REPLICASETS else None
+            )
+        )
+        api.refuse = lose
+        stray = {"name": "stray", "namespace": "default", "labels": rs["spec"]["template"]["metadata"]["labels"]}
+        api.put(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": stray, "spec": rs["spec"]["template"]["spec"]})
+        await until(lambda: raced == 3 and len(ready(api)) == 1 and len(api.all(PODS)) == 1)
+        assert told == []
+        assert [e for e in api.all(CORE_EVENTS) if e["type"] == "Warning"] == []
+
+
+async def test_a_namespace_that_ends_is_no_failure_to_create() -> None:
+    async with simulated() as (api, _):
+        refused = Forbidden("namespace default is being terminated")
+        refused.details = {"causes": [{"reason": "NamespaceTerminating"}]}
+        api.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
+        api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
+        await asyncio.sleep(120)
+        [rs] = api.all(REPLICASETS)
+        assert not rs["status"].get("conditions")
+        assert [e for e in api.all(CORE_EVENTS) if e["type"] == "Warning"] == []
+
+
+async def test_a_statefulset_blocked_by_a_foreign_pod_says_so_and_goes_on_when_it_is_gone() -> None:
+    async with simulated() as (api, _):
+        foreign = {"name": "db-1", "namespace": "default", "labels": {"app": "other"}}
+        body: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": foreign}
+        api.put(PODS, {**body, "spec": statefulset_body("x")["spec"]["template"]["spec"]})
+        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+
+        def warnings() -> list[tuple[str, str, str]]:
+            return [
+                (event["involvedObject"]["kind"], event["reason"], event["message"])
+                for event in api.all(CORE_EVENTS)
+                if event["type"] == "Warning"
+            ]
+
+        await until(lambda: bool(warnings()))
+        await asyncio.sleep(300)
+        message = 'create Pod db-1 in StatefulSet db failed error: pods "db-1" already exists'
+        assert warnings() == [("StatefulSet", "FailedCreate", message)]
+        assert sorted(pod["metadata"]["name"] for pod in api.all(PODS)) == ["db-0", "db-1"]
+        api.remove(PODS, "default/db-1")
+        # The name is free: the set looks at once, and not only when its back-off ends.
+        await until(lambda: len(ready(api, "db")) == 3, limit_s=10)
 
 
 async def test_no_node_counts_as_silent_while_the_api_was_away() -> None:

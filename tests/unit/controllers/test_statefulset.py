@@ -16,9 +16,10 @@ from orchestrator.controllers.statefulset.revisions import (
     expendable,
 )
 from orchestrator.controllers.statefulset.shell import pod_of, revision_of
-from tests.support.controllers import NOW, a_pod, a_statefulset, a_view, pod_template
+from tests.support.controllers import NOW, a_pod, a_statefulset, a_view, owner_body, pod_template
 
 ONE = Revisions("web-1", "web-1")
+OWNER = owner_body("StatefulSet", "web", "uid-web")
 TWO = Revisions("web-1", "web-2")
 
 
@@ -218,7 +219,7 @@ def test_a_new_template_makes_a_revision_that_kubectl_can_apply():
     plan = decide_revisions(a_statefulset(1), [])
     assert isinstance(plan, NewRevision)
     assert plan.number == 1
-    body = revision_of(a_statefulset(1), plan)
+    body = revision_of(a_statefulset(1), plan, OWNER)
     assert body["data"]["spec"]["template"]["$patch"] == "replace"
     assert body["metadata"]["name"].startswith("web-")
 
@@ -239,7 +240,7 @@ def test_unused_revisions_beyond_the_limit_go():
 
 
 def test_the_pod_has_its_identity():
-    body = pod_of(a_statefulset(1), CreatePod(3, "web-1"), pod_template())
+    body = pod_of(a_statefulset(1), CreatePod(3, "web-1"), pod_template(), OWNER)
     assert body["metadata"]["name"] == body["spec"]["hostname"] == "web-3"
     assert body["spec"]["subdomain"] == "web"
     assert body["metadata"]["labels"] == {
