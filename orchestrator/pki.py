@@ -54,11 +54,15 @@ def paths(config: Config) -> Pki:
     )
 
 
-def why_renew(cert_pem: bytes | None, wanted: Subject, ca_pem: bytes, *, now: float) -> str | None:
-    """Why the certificate cannot be kept, or None if it can."""
-    if cert_pem is None:
+def why_renew(pair: Issued | None, wanted: Subject, ca_pem: bytes, *, now: float) -> str | None:
+    """Why the certificate and its key cannot be kept, or None if they can."""
+    if pair is None:
         return "missing"
+    cert_pem = pair.cert_pem
     try:
+        # They are two files: a renewal that was interrupted between them leaves the one's key beside the other.
+        if not certificates.belong_together(cert_pem, pair.key_pem):
+            return "apart from its key"
         if not certificates.is_issued_by(cert_pem, ca_pem):
             return "issued by another CA"
         if certificates.subject_of(cert_pem) != wanted:
@@ -97,7 +101,10 @@ def ensure(config: Config, *, now: float) -> Pki:
         write_whole(where.ca_cert, pair.cert_pem)
     if not where.token_key.exists():
         write_private(where.token_key, certificates.new_key())
-    authority = Authority(Issued(where.ca_cert.read_bytes(), where.ca_key.read_bytes()))
+    try:
+        authority = Authority(Issued(where.ca_cert.read_bytes(), where.ca_key.read_bytes()))
+    except BadCertificate as exc:
+        raise BadConfig(f"cannot use '{where.ca_cert}' with '{where.ca_key}': {exc}") from exc
 
     server = server_subject(config)
     _ensure_pair(
@@ -129,7 +136,7 @@ def ensure(config: Config, *, now: float) -> Pki:
 def _ensure_pair(
     cert: Path, key: Path, wanted: Subject, authority: Authority, issue: Callable[[], Issued], now: float
 ) -> None:
-    present = cert.read_bytes() if cert.exists() and key.exists() else None
+    present = Issued(cert.read_bytes(), key.read_bytes()) if cert.exists() and key.exists() else None
     if why_renew(present, wanted, authority.cert_pem, now=now) is None:
         return
     pair = issue()
@@ -143,7 +150,8 @@ def _ensure_kubeconfig(path: Path, subject: Subject, url: str, user: str, author
     except (BadKubeconfig, OSError):
         present = ClientConfig(server="")
     wanted = replace(present, server=url, ca=authority.cert_pem, token="")
-    outdated = why_renew(present.certificate or None, subject, authority.cert_pem, now=now) is not None
+    pair = Issued(present.certificate, present.key) if present.certificate else None
+    outdated = why_renew(pair, subject, authority.cert_pem, now=now) is not None
     if not outdated and wanted == present:
         return
     if outdated:

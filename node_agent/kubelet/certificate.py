@@ -10,6 +10,7 @@ from orchestrator.machinery.certificates import (
     BadCertificate,
     Issued,
     Subject,
+    belong_together,
     expires_at,
     is_issued_by,
     subject_of,
@@ -105,17 +106,18 @@ class ServingCertificate:
                 await asyncio.sleep(_RETRY_S)
 
     def is_good(self) -> bool:
-        """Whether the certificate on disk is this CA's, for this node, and valid for a good while yet."""
+        """Whether the pair on disk belongs together, is this CA's, for this node, and valid for a good while yet."""
         try:
             cert_pem = self.certificate_path.read_bytes()
             good = (
-                is_issued_by(cert_pem, self._ca)
+                belong_together(cert_pem, self.key_path.read_bytes())
+                and is_issued_by(cert_pem, self._ca)
                 and subject_of(cert_pem) == self._subject
                 and expires_at(cert_pem) - self._clock.now() > _RENEW_BEFORE_S
             )
         except (OSError, BadCertificate):
             return False
-        return good and self.key_path.exists()
+        return good
 
     async def _ask(self) -> None:
         issued = await _certified(self._client, self._subject, NODE_SERVING)

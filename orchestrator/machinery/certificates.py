@@ -96,7 +96,7 @@ class Authority:
         self.cert_pem = pair.cert_pem
         self._certificate = _certificate(pair.cert_pem)
         self._key = _key(pair.key_pem)
-        if _spki(self._certificate.public_key()) != _spki(self._key.public_key()):
+        if not belong_together(pair.cert_pem, pair.key_pem):
             raise BadCertificate("the CA's certificate and key do not belong together")
 
     def issue(
@@ -212,6 +212,14 @@ def is_issued_by(cert_pem: bytes, ca_pem: bytes) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def belong_together(cert_pem: bytes, key_pem: bytes) -> bool:
+    """Whether the key is the (first) certificate's; False as well where either cannot be read."""
+    try:
+        return _spki(_certificate(cert_pem).public_key()) == _spki(_key(key_pem).public_key())
+    except BadCertificate:
+        return False
 
 
 def spki_hash(cert_pem: bytes) -> str:

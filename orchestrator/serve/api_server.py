@@ -153,7 +153,7 @@ async def _keep_renewing(
         await asyncio.sleep(_RENEWAL_EVERY_S)
         try:
             pki.ensure(config, now=clock.now())
-        except OSError:
+        except (OSError, BadConfig):
             # What we have is good for weeks: no reason to stop serving.
             logger.exception("server.not_renewed")
             continue

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,52 @@ def test_a_ca_without_its_key_is_not_replaced(config: Config) -> None:
     where.ca_key.unlink()
     with pytest.raises(BadConfig, match=r"ca\.key"):
         pki.ensure(config, now=NOW)
+
+
+@pytest.mark.parametrize("what", ["server", "kubelet_client"])
+def test_a_renewal_that_was_interrupted_between_its_files_is_made_again(config: Config, what: str) -> None:
+    where = pki.ensure(config, now=NOW)
+    key = getattr(where, f"{what}_key")
+    key.write_bytes(certificates.new_key())  # the new key is there, the new certificate is not
+    pki.ensure(config, now=NOW)
+    assert certificates.belong_together(getattr(where, f"{what}_cert").read_bytes(), key.read_bytes())
+
+
+@pytest.mark.parametrize("later", [pytest.param(0.0, id="the-first-start"), pytest.param(330 * DAY_S, id="a-renewal")])
+def test_whatever_write_it_is_killed_before_the_next_start_puts_all_right(config: Config, later: float) -> None:
+    if later:
+        pki.ensure(config, now=NOW)
+    killed_before = 0
+    while _killed_before_rename(killed_before, lambda: pki.ensure(config, now=NOW + later)):
+        where = pki.ensure(config, now=NOW + later)
+        for name in ("ca", "server", "kubelet_client"):
+            cert, key = getattr(where, f"{name}_cert").read_bytes(), getattr(where, f"{name}_key").read_bytes()
+            assert certificates.belong_together(cert, key), f"{name}, killed before write {killed_before}"
+        for path in config.state_dir.rglob("*"):
+            if path.is_file() and not (later and path.name in ("ca.crt", "ca.key", "sa.key")):
+                path.unlink()
+        if later:
+            pki.ensure(config, now=NOW)
+        killed_before += 1
+    assert killed_before > 6
+
+
+def _killed_before_rename(count: int, work: Callable[[], object]) -> bool:
+    """Do the work in a child that is gone at once when it is about to put its file number `count` in its place."""
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def hook(event: str, _: object) -> None:
+            nonlocal seen
+            if event == "os.rename":
+                if seen == count:
+                    os._exit(9)
+                seen += 1
+
+        try:
+            sys.addaudithook(hook)
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

@@ -19,7 +19,7 @@ from orchestrator.api.views.agent import Node
 from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.api.views.meta import LeaseView
 from orchestrator.machinery.blocking import BlockingCalls
-from orchestrator.machinery.certificates import Authority, Issued, Subject, new_authority, subject_of
+from orchestrator.machinery.certificates import Authority, Issued, Subject, new_authority, new_key, subject_of
 from orchestrator.machinery.errors import AlreadyExists, NotFound, Unreachable
 from tests.support.runtime import CallsAtOnce
 from tests.support.time import LoopClock, ManualClock
@@ -196,6 +196,10 @@ async def test_a_serving_certificate_is_asked_for_once_and_then_kept(tmp_path):
     await a_certificate().ensure()
     assert wanted.certificate_path.read_bytes() == kept
     assert not a_certificate("10.0.0.9").is_good()  # another address
+    own_key = wanted.key_path.read_bytes()
+    wanted.key_path.write_bytes(new_key())
+    assert not a_certificate().is_good()  # a renewal was interrupted between the two files
+    wanted.key_path.write_bytes(own_key)
     clock.time_s += 340 * 86_400
     assert not a_certificate().is_good()  # soon to expire
 
