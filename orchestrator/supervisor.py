@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +51,16 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit code. Raises `BadConfig` if another supervisor is running."""
-        self._config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Signals are taken one at a time from the queue; nothing interrupts the code in between.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         with _claimed(self._config.run_dir):
-            # Signals are taken one at a time from the queue; nothing interrupts the code in between.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+            own = self._pid_file("orchestrator")
+            self._note_pid(own, os.getpid())
             try:
                 return self._watch()
             finally:
                 self._stop()
+                self._forget_pid(own)
 
     def _watch(self) -> int:
         while True:
@@ -71,7 +73,7 @@ class Supervisor:
             if received.si_signo in (signal.SIGTERM, signal.SIGINT):
                 return 0
             if received.si_signo == signal.SIGHUP:
-                self._signal_all(signal.SIGHUP)
+                self._log("supervisor.hangup", why="settings are read at the start only: restart to have them read")
             elif EXIT_CONFIG in self._reap():
                 return EXIT_CONFIG
 
@@ -79,8 +81,14 @@ class Supervisor:
         command = [sys.executable, "-m", SERVE_MODULE, child.name, *self._arguments]
         child.started_s = self._clock.monotonic()
         environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-        child.pid = os.posix_spawn(sys.executable, command, environment, setsigmask=())
-        self._pid_file(child).write_text(f"{child.pid}\n")
+        try:
+            child.pid = os.posix_spawn(sys.executable, command, environment, setsigmask=(signal.SIGHUP,))
+        except OSError as exc:  # no memory, no process id: it passes
+            restart = after_exit(1, ran_s=0.0, failures=child.failures)
+            child.failures, child.start_at_s = restart.failures, child.started_s + restart.delay_s
+            self._log("supervisor.not_started", process=child.name, why=str(exc), again_in_s=restart.delay_s)
+            return
+        self._note_pid(self._pid_file(child.name), child.pid)
         self._log("supervisor.started", process=child.name, pid=child.pid)
 
     def _reap(self) -> list[int]:
@@ -99,7 +107,7 @@ class Supervisor:
         again_in_s = None if self._stopping else restart.delay_s
         self._log("supervisor.ended", process=child.name, exit_code=exit_code, again_in_s=again_in_s)
         child.pid, child.failures, child.start_at_s = 0, restart.failures, now_s + restart.delay_s
-        self._pid_file(child).unlink(missing_ok=True)
+        self._forget_pid(self._pid_file(child.name))
         return exit_code
 
     def _until_next_start_s(self) -> float:
@@ -125,34 +133,44 @@ class Supervisor:
                 signal.sigtimedwait((signal.SIGCHLD,), 0.2)
                 self._reap()
 
-    def _signal_all(self, number: int) -> None:
-        for child in self._children:
-            if child.pid:
-                os.kill(child.pid, number)
+    def _pid_file(self, name: str) -> Path:
+        return self._config.run_dir / f"{name}.pid"
 
-    def _pid_file(self, child: _Child) -> Path:
-        return self._config.run_dir / f"{child.name}.pid"
+    # Pid files and log lines are for people: a disk that is full or read-only must not end a control plane that runs.
+
+    def _note_pid(self, pid_file: Path, pid: int) -> None:
+        try:
+            pid_file.write_text(f"{pid}\n")
+        except OSError as exc:
+            self._log("supervisor.no_pid_file", path=str(pid_file), why=str(exc))
+
+    def _forget_pid(self, pid_file: Path) -> None:
+        with suppress(OSError):
+            pid_file.unlink(missing_ok=True)
 
     def _log(self, event: str, **values: object) -> None:
         # The form of machinery/log.py, without its imports.
         line = {"component": "supervisor", **values, "event": event, "level": "info"}
         line["timestamp"] = timestamp(self._clock.now())
-        sys.stderr.write(json.dumps(line) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(json.dumps(line) + "\n")
+            sys.stderr.flush()
 
 
 @contextmanager
 def _claimed(run_dir: Path) -> Iterator[None]:
-    """Hold a lock, so that there is one supervisor per state directory, and say in the pid file who that is."""
-    pid_file = run_dir / "orchestrator.pid"
-    with (run_dir / "orchestrator.lock").open("w") as lock:
+    """Hold a lock, so that there is one supervisor per state directory. Raises `BadConfig` if there is one already."""
+    try:
+        run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = (run_dir / "orchestrator.lock").open("w")
+    except OSError as exc:
+        raise BadConfig(f"cannot use state_dir '{run_dir.parent}': {exc.strerror}: '{exc.filename}'") from exc
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise BadConfig(f"cannot use state_dir '{run_dir.parent}': a control plane runs on it already") from exc
-        pid_file.write_text(f"{os.getpid()}\n")
         yield
-        pid_file.unlink(missing_ok=True)
 
 
 def main() -> None:

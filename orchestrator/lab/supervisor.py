@@ -82,9 +82,13 @@ class Supervisor:
             else:
                 await _wait_for_paths(spec.needs)
                 began = self._clock.monotonic()
-                child = self._start(spec)
-                await _wait_ended(child)
-                ended = f"ended with {_status_of(child)}"
+                try:
+                    child = self._start(spec)
+                except OSError as exc:  # no room for its log, no process id: it passes
+                    ended = f"not started: {exc}"
+                else:
+                    await _wait_ended(child)
+                    ended = f"ended with {_status_of(child)}"
             pid = None
             lasted_s = self._clock.monotonic() - began
             if not spec.alone:
@@ -141,16 +145,21 @@ class Supervisor:
             await asyncio.sleep(LOG_CHECK_S)
             for spec in self._specs:
                 path = self._log_dir / f"{spec.name}.log"
-                if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-                    await asyncio.to_thread(_start_over, path)
+                try:
+                    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+                        await asyncio.to_thread(_start_over, path)
+                except OSError as exc:  # a full disk, perhaps of these logs: the next round tries again
+                    logger.warning("lab.log_not_bounded", path=str(path), why=str(exc))
 
 
 def _start_over(path: Path) -> None:
     # The writer holds the file open for appending, so it is emptied in place, not replaced.
-    with path.open("rb") as log:
-        log.seek(-LOG_BYTES_MAX // 2, os.SEEK_END)
-        path.with_suffix(".log.1").write_bytes(log.read())
-    os.truncate(path, 0)
+    try:
+        with path.open("rb") as log:
+            log.seek(-LOG_BYTES_MAX // 2, os.SEEK_END)
+            path.with_suffix(".log.1").write_bytes(log.read())
+    finally:
+        os.truncate(path, 0)  # also where there is no room for a copy: then it is the more needed
 
 
 async def _wait_for_paths(paths: Sequence[str]) -> None:
@@ -207,6 +216,7 @@ async def _supervise(state_dir: Path, specs: Sequence[ProcessSpec]) -> None:
     task = asyncio.current_task()
     assert task is not None
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that it was started from is gone
     try:
         await Supervisor(state_dir, specs, clock=SystemClock()).run()
     except asyncio.CancelledError:

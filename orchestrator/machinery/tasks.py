@@ -12,7 +12,11 @@ import uvloop
 
 
 def run_until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `main` on uvloop until it returns or the process gets SIGTERM or SIGINT, which cancels it."""
+    """Run `main` on uvloop until it returns or the process gets SIGTERM or SIGINT, which cancels it.
+
+    SIGHUP, which a closed terminal sends and which asks other daemons to read their settings anew, ends nothing.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     uvloop.run(_cancel_on_signal(main))
 
 

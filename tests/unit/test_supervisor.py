@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from orchestrator.lab.observed import is_alive
 from orchestrator.machinery.restarts import Restart, after_exit
+from orchestrator.serve.process import own_identity
 from orchestrator.supervisor import EXIT_CONFIG, PROCESSES
 
 
@@ -161,6 +163,55 @@ def test_a_setting_that_cannot_be_used_ends_the_whole(running: Running) -> None:
     assert list(running.run_dir.glob("*.pid")) == []
 
 
+def test_a_hangup_ends_nothing(running: Running) -> None:
+    supervisor = running.start()
+    wait_until(lambda: len(running.starts()) == 3)
+    pids = [running.pid_of(name) for name in PROCESSES]
+    for pid in (supervisor.pid, *pids):
+        os.kill(pid, signal.SIGHUP)
+    os.kill(pids[0], signal.SIGKILL)  # its successor comes after the hang-ups have been taken
+    wait_until(lambda: running.starts().count(PROCESSES[0]) == 2)
+    assert all(is_alive(pid) for pid in (supervisor.pid, *pids[1:]))
+    assert len(running.starts()) == 4
+
+
+def test_a_daemon_is_not_ended_by_a_hangup() -> None:
+    program = (
+        "import asyncio; from orchestrator.machinery.tasks import run_until_signalled\n"
+        "async def main():\n    print('runs', flush=True); await asyncio.Event().wait()\n"
+        "run_until_signalled(main)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0, "it is SIGTERM that ended it, in order"
+
+
+def test_a_pid_file_that_cannot_be_written_ends_nothing(running: Running) -> None:
+    for name in ("controllers", "orchestrator"):
+        (running.run_dir / f"{name}.pid" / "in-the-way").mkdir(parents=True)
+    process = running.start()
+    wait_until(lambda: len(running.starts()) == 3)
+    killed = running.pid_of("scheduler")
+    os.kill(killed, signal.SIGKILL)
+    running.pid_of("scheduler", other_than=killed)
+    wait_until(lambda: sorted(running.starts()) == sorted([*PROCESSES, "scheduler"]))
+    assert running.stop(process) == 0
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(running: Running) -> None:
+    process = running.start()
+    assert process.stderr is not None
+    process.stderr.close()
+    wait_until(lambda: len(running.starts()) == 3)
+    os.kill(running.pid_of("controllers"), signal.SIGKILL)
+    wait_until(lambda: running.starts().count("controllers") == 2)
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+
+
 def test_there_is_one_supervisor_for_a_state_directory(running: Running) -> None:
     first = running.start()
     wait_until(lambda: len(running.starts()) == 3)
@@ -169,6 +220,18 @@ def test_there_is_one_supervisor_for_a_state_directory(running: Running) -> None
     assert second.returncode == 1
     assert b"a control plane runs on it already" in said
     assert running.pid_of("orchestrator") == first.pid
+
+
+def test_an_identity_outlives_its_process_and_belongs_to_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "controllers.identity"
+    with own_identity(path) as first, own_identity(path) as beside:
+        assert first.startswith(f"{socket.gethostname()}_")
+        assert beside.startswith(f"{socket.gethostname()}_")
+        assert beside != first, "two processes on one machine are two candidates"
+    with own_identity(path) as again:
+        assert again == first
+    with own_identity(tmp_path / "elsewhere") as other:
+        assert other not in (first, beside)
 
 
 def test_the_supervisor_stays_small() -> None:
