@@ -26,8 +26,6 @@ SERVICE_NAME = "kubernetes.io/service-name"
 class ControllersConfig:
     """Settings of the controllers; the defaults are Kubernetes' own."""
 
-    identity: str = "controllers"
-    """Who we are in the leader's lease: stable for a machine, different on each."""
     cluster_cidr: str = "10.244.0.0/16"
     """Where nodes' pod ranges are cut from."""
     node_cidr_bits: int = 24

@@ -20,7 +20,6 @@ from orchestrator.controllers.service_accounts.shell import ServiceAccountsContr
 from orchestrator.controllers.statefulset.shell import StatefulSetController
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
-from orchestrator.machinery.leader import LeaderElection
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
@@ -57,20 +56,6 @@ CONTROLLERS: tuple[Registered, ...] = (
     Registered("endpoints", ("services", "pods", "endpoints"), EndpointsController),
     Registered("garbage", ("everything that owns or is owned",), GarbageController),
 )
-
-
-async def run(client: Client, clock: Clock, config: ControllersConfig) -> None:
-    """Wait until this process leads, then run every controller, for ever.
-
-    Raises `LeadershipLost` (within an exception group) when somebody else may lead: the process must end then, and
-    is started again by its supervisor.
-    """
-    election = LeaderElection(client, clock, name=LEASE, identity=config.identity)
-
-    async def lead() -> None:
-        await run_all(client, clock, config)
-
-    await election.run(lead)
 
 
 async def run_all(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -14,7 +15,7 @@ import msgspec
 from orchestrator.api import codec
 from orchestrator.api.resources import Resource
 from orchestrator.api.views.meta import ListMeta
-from orchestrator.machinery.errors import Unreachable, error_of_status
+from orchestrator.machinery.errors import NotLeading, Unreachable, error_of_status
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
 from orchestrator.machinery.watch_stream import WatchEvent, WatchStream
@@ -63,6 +64,7 @@ class Client:
             self._headers["Authorization"] = f"Bearer {config.token}"
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
+        self._may_write: Callable[[], bool] | None = None
 
     async def __aenter__(self) -> Client:
         self._tls = self._config.ssl_context() if self._config.server.startswith("https") else None
@@ -83,6 +85,16 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def fenced(self, may_write: Callable[[], bool]) -> Client:
+        """The same client, on the same connections, that raises `NotLeading` for a write when `may_write` says no.
+
+        For whoever leads: a process that was stopped for a while goes on in the middle of what it was doing, and by
+        then another one may lead.
+        """
+        fenced = copy.copy(self)
+        fenced._may_write = may_write
+        return fenced
 
     def renew(self, config: ClientConfig) -> bool:
         """Show these credentials from here on, and say whether they are others; the server and its CA stay."""
@@ -227,6 +239,8 @@ class Client:
         timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> bytes:
         """Send one request and return the body of its success."""
+        if self._may_write is not None and method != "GET" and not self._may_write():
+            raise NotLeading(f"{method} {path} is not sent: this process does not lead any more")
         headers = {"Content-Type": content_type} if body is not None else None
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10.0)
         try:

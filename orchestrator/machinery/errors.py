@@ -156,6 +156,10 @@ class Unreachable(Exception):
     """No answer from the API server at all; nothing is known of whether a write happened. Relist before deciding."""
 
 
+class NotLeading(Unreachable):
+    """The write was not sent: this process is not the leader any more. It is about to end; do nothing else."""
+
+
 class RetryLater(Exception):
     """Raised by a sync that has to wait: try the same key again after `delay_s`, without counting it as a failure."""
 

@@ -1,14 +1,17 @@
 """Leader election by Lease, so that of several control planes one acts.
 
 The protocol is client-go's `leaderelection`: a lease counts as expired when *we* have not seen it change for its
-duration, so clocks of different machines are never compared.
+duration, so clocks of different machines are never compared. Whoever holds it counts from before the request that
+renewed it, whoever waits for it from after the answer that showed it: the two never overlap.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.api.resources import LEASES
 from orchestrator.api.views.meta import LeaseView
@@ -19,6 +22,9 @@ from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.metrics import LEADER
 
 logger = get_logger(__name__)
+
+# A server that is there answers in milliseconds; one that is not must not hold up our end.
+_RELEASE_TIMEOUT_S = 2.0
 
 
 class LeadershipLost(Exception):
@@ -44,7 +50,10 @@ def may_acquire(observed: Observed | None, *, identity: str, now_s: float) -> bo
 
 
 class LeaderElection:
-    """Competes for one lease. `identity` is stable for a machine, so that a restarted process takes over at once."""
+    """Competes for one lease. `identity` is one process's alone (`serve.process.own_identity`).
+
+    `give_up_after_s` must be well below `duration_s`: what lies between is the time that a leader has to stop.
+    """
 
     def __init__(
         self,
@@ -58,14 +67,28 @@ class LeaderElection:
         renew_every_s: float = 2.0,
         give_up_after_s: float = 10.0,
     ) -> None:
+        assert give_up_after_s < duration_s
         self._client = client
         self._clock = clock
         self._name, self._namespace, self._identity = name, namespace, identity
         self._duration_s, self._renew_every_s, self._give_up_after_s = duration_s, renew_every_s, give_up_after_s
         self._observed: Observed | None = None
+        # Nobody else leads before the lease's duration has passed since `_renewed_s`; we stop sooner, at this time.
+        self._leads_until_s = -math.inf
+
+    def leads(self) -> bool:
+        """Whether we are the leader at this very moment: renewed recently enough that nobody else can be.
+
+        A process that was stopped, or starved, finds out here before it has had the time to notice anything else: this
+        is what `Client.fenced` asks before each write.
+        """
+        return self._clock.monotonic() < self._leads_until_s
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Wait until we lead, run `lead`, and keep renewing beside it; raises `LeadershipLost` if that fails."""
+        """Wait until we lead, run `lead`, and keep renewing beside it; raises `LeadershipLost` if that fails.
+
+        Cancelled, it gives the lease back once `lead` has ended, so that a successor need not wait.
+        """
         await self._wait_acquired()
         logger.info("leader.acquired", lease=self._name, identity=self._identity)
         LEADER.labels(self._name).set(1)
@@ -76,50 +99,71 @@ class LeaderElection:
                 renewing.cancel()
         finally:
             LEADER.labels(self._name).set(0)
+            if self.leads():
+                self._leads_until_s = -math.inf
+                await self._release()
 
     async def _wait_acquired(self) -> None:
         while True:
-            if await self._try_acquire():
+            if await self._try_acquire(self._give_up_after_s):
                 return
             await asyncio.sleep(self._renew_every_s)
 
     async def _keep_renewing(self) -> None:
-        renewed = self._clock.monotonic()
-        while True:
+        while self.leads():
             await asyncio.sleep(self._renew_every_s)
-            if await self._try_acquire():
-                renewed = self._clock.monotonic()
-            elif self._clock.monotonic() - renewed > self._give_up_after_s:
-                raise LeadershipLost(f"cannot renew lease '{self._name}' for {self._give_up_after_s:.0f} s")
+            remaining_s = self._leads_until_s - self._clock.monotonic()
+            if remaining_s > 0:
+                await self._try_acquire(remaining_s)
+        # Not even asked once more: in the meantime somebody else may have led, and have given the lease back.
+        raise LeadershipLost(f"cannot renew lease '{self._name}' for {self._give_up_after_s:.0f} s")
 
-    async def _try_acquire(self) -> bool:
+    async def _try_acquire(self, timeout_s: float) -> bool:
+        began_s = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._give_up_after_s / 2):
-                return await self._acquire()
+            async with asyncio.timeout(timeout_s):
+                acquired = await self._acquire()
         except (Conflict, AlreadyExists):
             return False
         except (ApiError, Unreachable, TimeoutError) as refused:
             logger.warning("leader.refused", lease=self._name, why=str(refused)[:256])
             return False
+        if acquired:
+            self._leads_until_s = began_s + self._give_up_after_s
+        return self.leads()
+
+    async def _release(self) -> None:
+        """Let others have the lease at once; best effort, since it runs out by itself."""
+        assert self._observed is not None
+        body = self._body(self._observed.lease)
+        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+                await self._client.update(LEASES, self._name, body, self._namespace, into=LeaseView)
+        except (ApiError, Unreachable, TimeoutError) as refused:
+            logger.warning("leader.not_released", lease=self._name, why=str(refused)[:256])
 
     async def _acquire(self) -> bool:
-        now_s = self._clock.monotonic()
         try:
             lease = await self._client.get(LEASES, self._name, self._namespace, into=LeaseView)
         except NotFound:
             created = await self._client.create(LEASES, self._body(None), self._namespace, into=LeaseView)
-            self._observed = Observed(created, now_s)
+            self._observed = Observed(created, self._clock.monotonic())
             return True
+        now_s = self._clock.monotonic()
+        if self.leads() and lease.spec.holder_identity != self._identity:
+            self._leads_until_s = -math.inf  # taken from us, by whatever right
+            return False
         if self._observed is None or self._observed.lease.spec != lease.spec:
             self._observed = Observed(lease, now_s)
         if not may_acquire(self._observed, identity=self._identity, now_s=now_s):
             return False
         body = self._body(lease)
         written = await self._client.update(LEASES, self._name, body, self._namespace, into=LeaseView)
-        self._observed = Observed(written, now_s)
+        self._observed = Observed(written, self._clock.monotonic())
         return True
 
-    def _body(self, old: LeaseView | None) -> dict[str, object]:
+    def _body(self, old: LeaseView | None) -> dict[str, Any]:
         now = micro_timestamp(self._clock.now())
         ours = old is not None and old.spec.holder_identity == self._identity
         transitions = 0 if old is None else (old.spec.lease_transitions or 0) + (0 if ours else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import AsyncExitStack
 
 from orchestrator import pki
 from orchestrator.config import Config
@@ -17,7 +18,7 @@ from orchestrator.machinery.credentials import follow_credentials
 from orchestrator.machinery.leader import LeaderElection
 from orchestrator.machinery.metrics import serve_health
 from orchestrator.machinery.tasks import run_together, settle_memory
-from orchestrator.serve.process import wait_for_server, with_advertise_address
+from orchestrator.serve.process import own_identity, wait_for_server, with_advertise_address
 
 # The controllers that need the CA's files, which only a composition root reads. They come first: the informers are
 # shared, and the garbage collector takes each with the view that it has by then.
@@ -31,15 +32,16 @@ async def run(config: Config, clock: Clock) -> None:
     """Run all controllers while holding the lease, for ever; ends with the exception that ended it."""
     client_config = await wait_for_server(config.kubeconfig_of("controllers"))
     settings = controllers_config(with_advertise_address(config))
-    async with (
-        serve_health("127.0.0.1", config.controllers_port),
-        Client(client_config, user_agent="wherry-controllers") as client,
-    ):
-        election = LeaderElection(client, clock, name=registry.LEASE, identity=settings.identity)
+    async with AsyncExitStack() as stack:
+        identity = stack.enter_context(own_identity(config.run_dir / "controllers.identity"))
+        await stack.enter_async_context(serve_health("127.0.0.1", config.controllers_port))
+        client = await stack.enter_async_context(Client(client_config, user_agent="wherry-controllers"))
+        election = LeaderElection(client, clock, name=registry.LEASE, identity=identity)
         settle_memory()
 
         async def lead() -> None:
-            await registry.run_all(client, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS))
+            leader = client.fenced(election.leads)
+            await registry.run_all(leader, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS))
 
         await run_together(
             ("credentials", lambda: follow_credentials(client, config.kubeconfig_of("controllers"))),
@@ -58,7 +60,6 @@ def controllers_config(config: Config) -> ControllersConfig:
         server_node=socket.gethostname().split(".")[0].lower(),
     )
     return ControllersConfig(
-        identity=socket.gethostname(),
         cluster_cidr=config.cluster_cidr,
         node_monitor_grace_s=config.node_monitor_grace_s,
         settings={CertificatesController.name: certificates, RootCaController.name: ca.decode()},

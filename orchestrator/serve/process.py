@@ -7,8 +7,9 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,27 @@ async def exclusive(path: Path) -> AsyncIterator[None]:
         except TimeoutError as exc:
             raise BadConfig(f"cannot use state_dir '{path.parent.parent}': another process holds '{path}'") from exc
         yield
+
+
+@contextmanager
+def own_identity(path: Path) -> Iterator[str]:
+    """Who this process is among those that may lead: `HOST_UUID`, for as long as the block lasts.
+
+    The UUID is kept in the file, so that a process that is started again takes its own lease over at once. It belongs
+    to whoever holds the file's lock: a second process, or a successor whose predecessor is still there, gets another.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        kept = ""
+        if _locked(file.fileno()):
+            file.seek(0)
+            kept = file.read().strip()
+            if not kept:
+                kept = str(uuid.uuid4())
+                file.truncate(0)
+                file.write(f"{kept}\n")
+                file.flush()
+        yield f"{socket.gethostname()}_{kept or uuid.uuid4()}"
 
 
 async def wait_for_server(kubeconfig: Path) -> ClientConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+from contextlib import AsyncExitStack
 
 from orchestrator.config import Config
 from orchestrator.machinery.client import Client
@@ -12,19 +12,19 @@ from orchestrator.machinery.leader import LeaderElection
 from orchestrator.machinery.metrics import serve_health
 from orchestrator.machinery.tasks import run_together, settle_memory
 from orchestrator.scheduler import shell
-from orchestrator.serve.process import wait_for_server
+from orchestrator.serve.process import own_identity, wait_for_server
 
 
 async def run(config: Config, clock: Clock) -> None:
     """Schedule while holding the lease, for ever; ends with the exception that ended it."""
     client_config = await wait_for_server(config.kubeconfig_of("scheduler"))
-    async with (
-        serve_health("127.0.0.1", config.scheduler_port),
-        Client(client_config, user_agent="wherry-scheduler") as client,
-    ):
-        election = LeaderElection(client, clock, name="wherry-scheduler", identity=socket.gethostname())
+    async with AsyncExitStack() as stack:
+        identity = stack.enter_context(own_identity(config.run_dir / "scheduler.identity"))
+        await stack.enter_async_context(serve_health("127.0.0.1", config.scheduler_port))
+        client = await stack.enter_async_context(Client(client_config, user_agent="wherry-scheduler"))
+        election = LeaderElection(client, clock, name="wherry-scheduler", identity=identity)
         settle_memory()
         await run_together(
             ("credentials", lambda: follow_credentials(client, config.kubeconfig_of("scheduler"))),
-            ("scheduler", lambda: election.run(lambda: shell.run(client, clock))),
+            ("scheduler", lambda: election.run(lambda: shell.run(client.fenced(election.leads), clock))),
         )

@@ -11,7 +11,16 @@ from orchestrator.api.resources import CONFIGMAPS, CORE_EVENTS, LEASES, PODS
 from orchestrator.api.views.meta import LeaseView, MetaView, ObjectReference
 from orchestrator.machinery.client import Client, ClientConfig
 from orchestrator.machinery.clock import SystemClock
-from orchestrator.machinery.errors import AlreadyExists, Conflict, Forbidden, Gone, NotFound, Unauthorized, Unreachable
+from orchestrator.machinery.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Gone,
+    NotFound,
+    NotLeading,
+    Unauthorized,
+    Unreachable,
+)
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.leader import LeaderElection, LeadershipLost
 from orchestrator.machinery.recorder import EventRecorder
@@ -100,7 +109,7 @@ async def test_only_one_of_two_leads_and_the_other_follows_it(client: Client) ->
     first_leads, first_may_end = asyncio.Event(), asyncio.Event()
 
     def election(identity: str) -> LeaderElection:
-        return LeaderElection(client, SystemClock(), name="test", identity=identity, duration_s=1, renew_every_s=0.05)
+        return LeaderElection(client, SystemClock(), name="test", identity=identity, renew_every_s=0.05)
 
     async def lead_first() -> None:
         order.append("first")
@@ -120,7 +129,7 @@ async def test_only_one_of_two_leads_and_the_other_follows_it(client: Client) ->
         first_may_end.set()
     assert order == ["first", "second"]
     lease = await client.get(LEASES, "test", "kube-system", into=LeaseView)
-    assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("b", 1)
+    assert (lease.spec.holder_identity, lease.spec.lease_transitions) == ("", 1), "it was b's, who gave it back"
 
 
 async def test_a_leader_whose_lease_was_taken_stops(client: Client) -> None:
@@ -135,9 +144,7 @@ async def test_a_leader_whose_lease_was_taken_stops(client: Client) -> None:
         SystemClock(),
         name="test",
         identity="a",
-        duration_s=60,
         renew_every_s=0.05,
-        give_up_after_s=2.0,  # half of it is what one attempt may take: two requests, on whatever machine
     )
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         leading = group.create_task(_ends_with_leadership_lost(election, lead), name="leader")
@@ -145,6 +152,23 @@ async def test_a_leader_whose_lease_was_taken_stops(client: Client) -> None:
         taken = {"spec": {"holderIdentity": "b", "leaseDurationSeconds": 60}}
         await client.patch(LEASES, "test", taken, "kube-system", into=bytes)
         await leading
+
+
+async def test_the_client_of_a_former_leader_reads_but_does_not_write(client: Client) -> None:
+    leads = True
+    fenced = client.fenced(lambda: leads)
+    await fenced.create(CONFIGMAPS, a_config_map("while"), "default", into=MetaView)
+    leads = False
+    for write in (
+        fenced.create(CONFIGMAPS, a_config_map("after"), "default", into=MetaView),
+        fenced.patch(CONFIGMAPS, "while", {"data": {"x": "2"}}, "default", into=dict),
+        fenced.delete(CONFIGMAPS, "while", "default"),
+    ):
+        with pytest.raises(NotLeading):
+            await write
+    found = await fenced.list(CONFIGMAPS, "default", into=MetaView)
+    assert [item.metadata.name for item in found.items] == ["while"]
+    await client.delete(CONFIGMAPS, "while", "default")  # who does not compete for anything may write
 
 
 async def _ends_with_leadership_lost(election: LeaderElection, lead: Callable[[], object]) -> None:
