@@ -48,8 +48,6 @@ logger = get_logger(__name__)
 _READING = frozenset(("get", "list", "watch", "head", "options"))
 #: Subresources that the node agents answer.
 _FORWARDED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-# Hearing of one's own writes takes milliseconds; a store that takes longer is in trouble.
-_FRESH_TIMEOUT_S = 10.0
 _SHUTDOWN_S = 3.0
 
 _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]]] = {
@@ -179,9 +177,9 @@ class ApiServer:
         try:
             self._admit_user(call)
         except (Unauthorized, Forbidden):
-            if self.core.cache.is_fresh():
+            # Tokens, and what nodes may read, are objects: this one may only just be there.
+            if not await self.core.cache.wait_fresh():
                 raise
-            await self._catch_up()  # tokens, and what nodes may read, are objects: this one may only just be there
             self._admit_user(call)
         verb, subresource = request.verb, request.subresource
         if not request.resource:
@@ -190,7 +188,7 @@ class ApiServer:
         if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
             raise refusals.no_such_resource()
         if subresource in _FORWARDED and subresource in kind.connect and self.core.forward is not None:
-            await self._catch_up()  # the pod may have been made, or bound, by the request before
+            await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
             return await self._stream(self.core.forward(call.http, request, self.core.cache))
         if verb == "watch" and not subresource:
             return await self._stream(watch.watch(call))
@@ -201,16 +199,10 @@ class ApiServer:
         in_flight.count += 1
         try:
             if in_flight is self._writes:
-                await self._catch_up()  # admission reads the cache
+                await self.core.cache.wait_fresh()  # admission reads the cache
             return await self._dispatch(call)
         finally:
             in_flight.count -= 1
-
-    async def _catch_up(self) -> None:
-        """Have the cache show what the client has been told is there."""
-        if not self.core.cache.is_fresh():
-            async with asyncio.timeout(_FRESH_TIMEOUT_S):
-                await self.core.cache.wait_fresh()
 
     async def _dispatch(self, call: Call) -> Answer | web.StreamResponse:
         request, kind = call.request, call.kind

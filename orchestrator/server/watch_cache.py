@@ -16,8 +16,8 @@ import msgspec
 
 from orchestrator.api import codec
 from orchestrator.api.resources import PODS, Resource
-from orchestrator.server.watches import Event, Progress, Watchers
-from orchestrator.store.base import Change, Store
+from orchestrator.server.watches import Event, Progress, Watchers, restamp
+from orchestrator.store.base import NEWEST_TIMEOUT_S, Batch, Store
 
 PREFIX = "/registry/"
 # A watcher that lost its connection comes back within seconds: this is that much, even in a storm of writes.
@@ -138,8 +138,8 @@ class Collection:
         if self._nodes is not None:
             self._index(namespace, name, _node_of(value))
 
-    def apply(self, namespace: str, name: str, value: bytes | None, revision: int, last: bytes) -> None:
-        """Take in a change; `value` None is a deletion and `last` what its event shows."""
+    def apply(self, namespace: str, name: str, value: bytes | None, revision: int) -> None:
+        """Take in a change; `value` None is a deletion, whose event shows what was there last."""
         bucket = self._bucket(namespace)
         old = bucket.values.get(name)
         if value is None:
@@ -160,7 +160,12 @@ class Collection:
         kind: Literal["ADDED", "MODIFIED", "DELETED"] = (
             "DELETED" if value is None else "ADDED" if not old else "MODIFIED"
         )
-        event = Event(kind, namespace, name, last if value is None else value, old, revision)
+        if value is not None:
+            shown = value
+        else:
+            assert old is not None, "a deletion without something deleted"
+            shown = restamp(old, revision)
+        event = Event(kind, namespace, name, shown, old, revision)
         self._remember(event)
         self.watchers.publish(event, node, old_node)
         for listener in self.listeners:
@@ -221,6 +226,8 @@ class WatchCache:
         self._collections: dict[tuple[str, str], Collection] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
+        #: Whether everything that was there at the start has been taken in.
+        self.has_loaded = False
         # Moves on only when a whole batch has been offered to the watchers.
         self._progress = Progress()
 
@@ -236,6 +243,7 @@ class WatchCache:
         for record in listing.records:
             collection, namespace, name = self._locate(record.key)
             collection.load(namespace, name, codec.stamp(record.value, record.revision))
+        self.has_loaded = True
 
     async def run(self) -> None:
         """Follow the store until it closes."""
@@ -277,13 +285,17 @@ class WatchCache:
             if not len(collection) and not collection.listeners:
                 del self._collections[key]
 
-    def is_fresh(self) -> bool:
-        """Whether it shows every write that has been acknowledged."""
-        return self.revision >= self._store.revision
+    async def wait_fresh(self) -> bool:
+        """Wait until it shows every write acknowledged before the call; returns whether it did not already.
 
-    async def wait_fresh(self) -> None:
-        """Wait until it shows every write acknowledged before the call."""
-        await self.wait(self._store.revision)
+        The one place where the newest revision is asked for, and the one time limit on it: raises `TimeoutError`.
+        """
+        newest = await self._store.newest_revision()
+        if self.revision >= newest:
+            return False
+        async with asyncio.timeout(NEWEST_TIMEOUT_S):
+            await self.wait(newest)
+        return True
 
     async def wait(self, revision: int) -> None:
         """Wait until it shows at least this revision; the caller sets the time limit."""
@@ -291,19 +303,20 @@ class WatchCache:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (revision, next(self._order), future))
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            # A client may name any revision, also one that will never come: nothing of it stays behind.
+            self._waiting = [one for one in self._waiting if not one[2].done()]
+            heapq.heapify(self._waiting)
+            raise
 
-    def _apply(self, batch: Sequence[Change]) -> None:
-        for change in batch:
+    def _apply(self, batch: Batch) -> None:
+        for change in batch.changes:
             collection, namespace, name = self._locate(change.key)
-            if change.value is not None:
-                value = codec.stamp(change.value, change.revision)
-                collection.apply(namespace, name, value, change.revision, value)
-            else:
-                assert change.previous is not None, "a deletion without something deleted"
-                last = codec.stamp(change.previous.value, change.revision)
-                collection.apply(namespace, name, None, change.revision, last)
-        self._progress.revision = batch[-1].revision
+            value = codec.stamp(change.value, change.revision) if change.value is not None else None
+            collection.apply(namespace, name, value, change.revision)
+        self._progress.revision = batch.revision
         while self._waiting and self._waiting[0][0] <= self.revision:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():

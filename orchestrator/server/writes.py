@@ -195,8 +195,7 @@ def prepare_nothing(call: Call, kind: Kind, obj: Object, old: Object) -> None:
 async def newest(call: Call, kind: Kind, name: str) -> bytes | None:
     """The newest acknowledged state of the named object, stamped, as it is stored."""
     cache = call.core.cache
-    if not cache.is_fresh():
-        await cache.wait_fresh()
+    await cache.wait_fresh()
     return cache.get(kind.storage, call.request.namespace if kind.resource.namespaced else "", name)
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from orchestrator.store.base import Change, Compacted, FutureRevision, Listing, Record, RevisionMismatch
-from orchestrator.store.history import Feed
+from orchestrator.store.base import (
+    Batch,
+    Change,
+    Compacted,
+    FutureRevision,
+    Listing,
+    Operation,
+    Put,
+    Record,
+    RevisionMismatch,
+    Store,
+    check_operations,
+)
+from orchestrator.store.history import Feed, cut
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """See `Store`. History is kept until `compact` is called."""
 
     def __init__(self) -> None:
@@ -17,10 +29,11 @@ class MemoryStore:
         self._compacted = 0
         self._current: dict[str, Record] = {}
         self._changes: list[Change] = []
+        # What each change replaced, in step with the changes.
+        self._replaced: list[Record | None] = []
         self._feed = Feed(self._read_history)
 
-    @property
-    def revision(self) -> int:
+    async def newest_revision(self) -> int:
         return self._revision
 
     async def get(self, key: str) -> Record | None:
@@ -32,56 +45,54 @@ class MemoryStore:
         revision = self._revision if at_revision is None else at_revision
         self._check(revision)
         snapshot = {key: record for key, record in self._current.items() if key.startswith(prefix)}
-        for change in reversed(self._changes):
+        for change, replaced in zip(reversed(self._changes), reversed(self._replaced), strict=True):
             if change.revision <= revision:
                 break
             if change.key.startswith(prefix):
-                if change.previous is None:
+                if replaced is None:
                     snapshot.pop(change.key, None)
                 else:
-                    snapshot[change.key] = change.previous
+                    snapshot[change.key] = replaced
         keys = sorted(key for key in snapshot if key > after_key)
         chosen = keys[:limit] if limit else keys
         return Listing(tuple(snapshot[key] for key in chosen), revision, more=len(chosen) < len(keys))
 
-    async def put(self, key: str, value: bytes, *, expect_revision: int | None) -> int:
-        previous = self._expect(key, expect_revision)
-        return self._commit(key, value, previous)
+    async def commit(self, operations: Sequence[Operation], expectations: Mapping[str, int]) -> int:
+        check_operations(operations)
+        for key, expected in expectations.items():
+            actual = self._current.get(key)
+            if expected != (actual.revision if actual else 0):
+                raise RevisionMismatch(key, actual)
+        for one in operations:
+            if not isinstance(one, Put) and one.key not in self._current:
+                raise RevisionMismatch(one.key, None)
+        self._revision += 1
+        changes = [self._apply(one) for one in operations]
+        self._changes.extend(changes)
+        self._feed.publish(Batch(changes, self._revision))
+        return self._revision
 
-    async def delete(self, key: str, *, expect_revision: int | None) -> int:
-        previous = self._expect(key, expect_revision)
-        if previous is None:
-            raise RevisionMismatch(key, None)
-        return self._commit(key, None, previous)
-
-    def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Sequence[Change]]:
+    def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Batch]:
         return self._feed.follow(prefix, from_revision)
 
     async def compact(self, revision: int) -> None:
         if revision > self._revision:
             raise FutureRevision
         self._compacted = max(self._compacted, revision)
-        del self._changes[: bisect_right(self._changes, self._compacted, key=lambda change: change.revision)]
+        kept_from = bisect_right(self._changes, self._compacted, key=lambda change: change.revision)
+        del self._changes[:kept_from]
+        del self._replaced[:kept_from]
 
     async def close(self) -> None:
         self._feed.close()
 
-    def _expect(self, key: str, expect_revision: int | None) -> Record | None:
-        actual = self._current.get(key)
-        if expect_revision is not None and expect_revision != (actual.revision if actual else 0):
-            raise RevisionMismatch(key, actual)
-        return actual
-
-    def _commit(self, key: str, value: bytes | None, previous: Record | None) -> int:
-        self._revision += 1
-        if value is None:
-            del self._current[key]
-        else:
-            self._current[key] = Record(key, value, self._revision)
-        change = Change(key, value, self._revision, previous)
-        self._changes.append(change)
-        self._feed.publish((change,))
-        return self._revision
+    def _apply(self, one: Operation) -> Change:
+        self._replaced.append(self._current.get(one.key))
+        if isinstance(one, Put):
+            self._current[one.key] = Record(one.key, one.value, self._revision)
+            return Change(one.key, one.value, self._revision)
+        del self._current[one.key]
+        return Change(one.key, None, self._revision)
 
     def _check(self, revision: int) -> None:
         if revision < self._compacted:
@@ -89,13 +100,14 @@ class MemoryStore:
         if revision > self._revision:
             raise FutureRevision
 
-    async def _read_history(self, prefix: str, after: int, limit: int) -> Sequence[Change]:
+    async def _read_history(self, prefix: str, after: int, limit: int) -> tuple[Batch, bool]:
         self._check(after)
         start = bisect_right(self._changes, after, key=lambda change: change.revision)
         found: list[Change] = []
-        for change in self._changes[start:]:
+        for index in range(start, len(self._changes)):
+            change = self._changes[index]
             if change.key.startswith(prefix):
                 found.append(change)
                 if len(found) == limit:
                     break
-        return found
+        return cut(found, limit, self._revision)

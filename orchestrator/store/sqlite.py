@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file in WAL mode, one thread that writes, every waiting write in one commit.
 
-The event loop decides a write against the newest revision of its key, accepted or committed, and numbers it; the writer
-thread makes whatever waits durable in one transaction and reports back once. A decision that a failing commit has made
-void fails with it.
+The event loop decides a commit against the newest revisions of its keys, accepted or on disk, and numbers it; the
+writer thread makes whatever waits durable in one transaction and reports back once. A decision that a failing
+transaction has made void fails with it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -19,22 +19,27 @@ from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
 from orchestrator.store import sqlite_files
 from orchestrator.store.base import (
-    Change,
+    Batch,
+    Delete,
     FutureRevision,
     Listing,
+    Operation,
+    Put,
     Record,
     RevisionMismatch,
+    Store,
     StoreFailed,
+    check_operations,
 )
 from orchestrator.store.history import Feed
-from orchestrator.store.sqlite_files import Backup, Compaction, Mismatch, Waiting, Write
+from orchestrator.store.sqlite_files import PLACE_BITS, Backup, Commit, Compaction, Mismatch, Row, Waiting
 from orchestrator.store.sqlite_upkeep import Upkeep
 
 # Bounds the time one commit takes and the memory it needs; a larger share of one fsync would gain nothing.
 _BATCH_MAX = 512
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """See `Store`. Make it with `open_sqlite`; one process may have the file open."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
@@ -52,8 +57,7 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._write_for_ever, name="store-write", daemon=True)
         self._thread.start()
 
-    @property
-    def revision(self) -> int:
+    async def newest_revision(self) -> int:
         return self._revision
 
     async def get(self, key: str) -> Record | None:
@@ -69,22 +73,27 @@ class SqliteStore:
             raise FutureRevision
         return await self._reads.call(sqlite_files.read_snapshot, self._reader, prefix, revision, after_key, limit)
 
-    async def put(self, key: str, value: bytes, *, expect_revision: int | None) -> int:
-        current = self._current.get(key, 0)
-        if expect_revision is not None and expect_revision != current:
-            return await self._refuse(key)
-        self._assigned = self._current[key] = revision = self._assigned + 1
-        return await self._enqueue(Write(self._epoch, self._loop.create_future(), revision, key, value, current))
-
-    async def delete(self, key: str, *, expect_revision: int | None) -> int:
-        current = self._current.get(key, 0)
-        if current == 0 or (expect_revision is not None and expect_revision != current):
-            return await self._refuse(key)
+    async def commit(self, operations: Sequence[Operation], expectations: Mapping[str, int]) -> int:
+        check_operations(operations)
+        self._check_open()
+        current = self._current
+        for key, expected in expectations.items():
+            if current.get(key, 0) >> PLACE_BITS != expected:
+                return await self._refuse(key)
+        for one in operations:
+            if one.key not in current and isinstance(one, Delete):
+                return await self._refuse(one.key)
         self._assigned = revision = self._assigned + 1
-        del self._current[key]
-        return await self._enqueue(Write(self._epoch, self._loop.create_future(), revision, key, None, current))
+        rows: list[Row] = []
+        for place, one in enumerate(operations, revision << PLACE_BITS):
+            if isinstance(one, Put):
+                rows.append((place, one.key, current.get(one.key, 0), one.value))
+                current[one.key] = place
+            else:
+                rows.append((place, one.key, current.pop(one.key), None))
+        return await self._enqueue(Commit(self._epoch, self._loop.create_future(), revision, rows))
 
-    def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Sequence[Change]]:
+    def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Batch]:
         return self._feed.follow(prefix, from_revision)
 
     async def compact(self, revision: int) -> None:
@@ -109,13 +118,16 @@ class SqliteStore:
         """Raise the mismatch, after everything it was decided against has been committed."""
         return await self._enqueue(Mismatch(self._epoch, self._loop.create_future(), key))
 
-    async def _enqueue(self, item: Waiting) -> int:
+    def _check_open(self) -> None:
         if self._closing:
             raise StoreFailed("the store is closing")
+
+    async def _enqueue(self, item: Waiting) -> int:
+        self._check_open()
         self._queue.put(item)
         return await item.future
 
-    async def _read_history(self, prefix: str, after: int, limit: int) -> Sequence[Change]:
+    async def _read_history(self, prefix: str, after: int, limit: int) -> tuple[Batch, bool]:
         # The file may hold a commit that the loop has not been told of: that one comes when it is published.
         through = self._revision
         if after > through:
@@ -155,17 +167,17 @@ class SqliteStore:
         return item is not None
 
     def _commit(self, batch: Sequence[Waiting]) -> None:
-        writes = [item for item in batch if isinstance(item, Write)]
+        commits = [item for item in batch if isinstance(item, Commit)]
         try:
-            changes = sqlite_files.commit(self._writer, writes) if writes else []
+            committed = sqlite_files.commit(self._writer, commits) if commits else None
             mismatches = [(item, self._mismatch(item)) for item in batch if isinstance(item, Mismatch)]
         except sqlite3.Error as exc:
             self._recover(batch, exc)
             return
-        if changes or mismatches:
-            self._report(self._committed, writes, changes, mismatches)
+        if committed or mismatches:
+            self._report(self._committed, commits, committed, mismatches)
         try:
-            self._upkeep.after_commit(writes)
+            self._upkeep.after_commit(commits)
             for item in batch:
                 if isinstance(item, Compaction):
                     self._upkeep.compact(item.revision, between=self._commit_what_waits)
@@ -213,16 +225,16 @@ class SqliteStore:
 
     def _committed(
         self,
-        writes: Sequence[Write],
-        changes: Sequence[Change],
+        commits: Sequence[Commit],
+        committed: Batch | None,
         mismatches: Sequence[tuple[Mismatch, RevisionMismatch]],
     ) -> None:
-        if changes:
-            self._revision = changes[-1].revision
-            self._feed.publish(changes)
-        for write in writes:
-            if not write.future.done():
-                write.future.set_result(write.revision)
+        if committed is not None:
+            self._revision = committed.revision
+            self._feed.publish(committed)
+        for one in commits:
+            if not one.future.done():
+                one.future.set_result(one.revision)
         for item, mismatch in mismatches:
             if not item.future.done():
                 item.future.set_exception(mismatch)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from prometheus_client import Histogram
 
-from orchestrator.store.base import Change, Compacted, Listing, Record
+from orchestrator.store.base import OPERATIONS_MAX, Batch, Change, Compacted, Listing, Record
+from orchestrator.store.history import cut
 
 COMMIT_SECONDS = Histogram(
     "wherry_store_commit_duration_seconds",
@@ -21,19 +22,25 @@ COMMIT_WRITES = Histogram(
     "wherry_store_commit_writes", "How many writes shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 
-# A row is one change. `previous` is the revision it replaced, 0 if there was none; `value` is NULL for a deletion.
+# A row is one change, at its place in the order of all: the commit's revision, and its number within the commit.
+# `previous` is the place of the change it replaced, 0 if there was none; `value` is NULL for a deletion.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS history (
-    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS changes (
+    place INTEGER PRIMARY KEY, key TEXT NOT NULL, previous INTEGER NOT NULL, value BLOB
 );
-CREATE INDEX IF NOT EXISTS history_by_key ON history (key, revision);
+CREATE INDEX IF NOT EXISTS changes_by_key ON changes (key, place);
 CREATE TABLE IF NOT EXISTS compacted (revision INTEGER NOT NULL);
 INSERT INTO compacted SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM compacted);
 """
+#: A place is a revision shifted by this; twice what a commit may hold.
+PLACE_BITS = 8
+_NUMBERS = (1 << PLACE_BITS) - 1
+assert OPERATIONS_MAX <= _NUMBERS
+
 # Each statement of several rows runs without giving the interpreter lock away in between, which under load costs more
 # than the insert; few sizes, so that every statement stays prepared.
 _ROWS_AT_ONCE = (64, 16, 4, 1)
-_INSERTS = {count: "INSERT INTO history VALUES " + ",".join(["(?,?,?,?)"] * count) for count in _ROWS_AT_ONCE}
+_INSERTS = {count: "INSERT INTO changes VALUES " + ",".join(["(?,?,?,?)"] * count) for count in _ROWS_AT_ONCE}
 _BACKUP_PAGES = 256
 _LOG_PAGES_MAX = 4_096  # of 4 KiB
 
@@ -46,14 +53,16 @@ class Waiting:
     future: asyncio.Future[int]
 
 
+#: Place, key, place of what it replaces, value.
+Row = tuple[int, str, int, bytes | None]
+
+
 @dataclass(slots=True)
-class Write(Waiting):
-    """One numbered put, or deletion if `value` is None."""
+class Commit(Waiting):
+    """One numbered commit."""
 
     revision: int
-    key: str
-    value: bytes | None
-    previous: int
+    rows: Sequence[Row]
 
 
 @dataclass(slots=True)
@@ -95,17 +104,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def load(db: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
-    """The compacted revision, the newest revision, and the revision of every key that exists."""
+    """The compacted revision, the newest revision, and the place of every key that exists."""
     (compacted,) = db.execute("SELECT revision FROM compacted").fetchone()
-    (newest,) = db.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()
-    rows = db.execute("SELECT key, max(revision), value IS NULL FROM history GROUP BY key")
-    return compacted, max(compacted, newest), {key: revision for key, revision, gone in rows if not gone}
+    (newest,) = db.execute("SELECT coalesce(max(place), 0) FROM changes").fetchone()
+    rows = db.execute("SELECT key, max(place), value IS NULL FROM changes GROUP BY key")
+    return compacted, max(compacted, newest >> PLACE_BITS), {key: place for key, place, gone in rows if not gone}
 
 
 @COMMIT_SECONDS.time()
-def commit(db: sqlite3.Connection, writes: Sequence[Write]) -> list[Change]:
-    """Make the writes durable in one transaction; returns them as changes, in revision order."""
-    rows = [(write.revision, write.key, write.value, write.previous) for write in writes]
+def commit(db: sqlite3.Connection, commits: Sequence[Commit]) -> Batch:
+    """Make the commits durable in one transaction; returns them as changes, in revision order."""
+    rows = [row for one in commits for row in one.rows]
     db.execute("BEGIN IMMEDIATE")
     start = 0
     for count in _ROWS_AT_ONCE:
@@ -113,29 +122,16 @@ def commit(db: sqlite3.Connection, writes: Sequence[Write]) -> list[Change]:
             flat = [value for row in rows[start : start + count] for value in row]
             db.execute(_INSERTS[count], flat)
             start += count
-    replaced = [write.previous for write in writes if write.previous]
-    previous = _values_of(db, replaced)
     db.execute("COMMIT")
     COMMIT_WRITES.observe(len(rows))
-    return [
-        Change(key, value, revision, Record(key, previous[before], before) if before else None)
-        for revision, key, value, before in rows
-    ]
-
-
-def _values_of(db: sqlite3.Connection, revisions: Sequence[int]) -> dict[int, bytes]:
-    if not revisions:
-        return {}
-    marks = ",".join(map(str, revisions))
-    return dict(db.execute(f"SELECT revision, value FROM history WHERE revision IN ({marks})"))
+    changes = [Change(key, value, place >> PLACE_BITS) for place, key, _, value in rows]
+    return Batch(changes, commits[-1].revision)
 
 
 def read_one(db: sqlite3.Connection, key: str) -> Record | None:
     """The newest committed record of one key."""
-    row = db.execute(
-        "SELECT revision, value FROM history WHERE key = ? ORDER BY revision DESC LIMIT 1", (key,)
-    ).fetchone()
-    return Record(key, row[1], row[0]) if row and row[1] is not None else None
+    row = db.execute("SELECT place, value FROM changes WHERE key = ? ORDER BY place DESC LIMIT 1", (key,)).fetchone()
+    return Record(key, row[1], row[0] >> PLACE_BITS) if row and row[1] is not None else None
 
 
 def read_snapshot(db: sqlite3.Connection, prefix: str, revision: int, after_key: str, limit: int) -> Listing:
@@ -145,33 +141,35 @@ def read_snapshot(db: sqlite3.Connection, prefix: str, revision: int, after_key:
         _check_kept(db, revision)
         start, operator = (after_key, ">") if after_key >= prefix else (prefix, ">=")
         rows = db.execute(
-            f"SELECT key, value, max(revision) FROM history WHERE key {operator} ? AND key < ? AND revision <= ?"
+            f"SELECT key, value, max(place) FROM changes WHERE key {operator} ? AND key < ? AND place <= ?"
             " GROUP BY key HAVING value IS NOT NULL ORDER BY key LIMIT ?",
-            (start, _end_of(prefix), revision, limit + 1 if limit else -1),
+            (start, _end_of(prefix), last_place(revision), limit + 1 if limit else -1),
         ).fetchall()
     finally:
         db.execute("COMMIT")
     more = bool(limit) and len(rows) > limit
-    return Listing(tuple(Record(*row) for row in (rows[:limit] if more else rows)), revision, more)
+    chosen = rows[:limit] if more else rows
+    return Listing(tuple(Record(key, value, place >> PLACE_BITS) for key, value, place in chosen), revision, more)
 
 
-def read_changes(db: sqlite3.Connection, prefix: str, after: int, through: int, limit: int) -> list[Change]:
-    """Changes below a prefix after one revision and up to another, oldest first. Raises `Compacted`."""
+def read_changes(db: sqlite3.Connection, prefix: str, after: int, through: int, limit: int) -> tuple[Batch, bool]:
+    """Changes below a prefix after one revision and up to another: see `ReadHistory`. Raises `Compacted`."""
     db.execute("BEGIN")
     try:
         _check_kept(db, after)
         rows = db.execute(
-            "SELECT h.key, h.value, h.revision, h.previous, p.value FROM history h"
-            " LEFT JOIN history p ON p.revision = h.previous"
-            " WHERE h.revision > ? AND h.revision <= ? AND h.key >= ? AND h.key < ? ORDER BY h.revision LIMIT ?",
-            (after, through, prefix, _end_of(prefix), limit),
+            "SELECT key, value, place FROM changes"
+            " WHERE place > ? AND place <= ? AND key >= ? AND key < ? ORDER BY place LIMIT ?",
+            (last_place(after), last_place(through), prefix, _end_of(prefix), limit),
         ).fetchall()
     finally:
         db.execute("COMMIT")
-    return [
-        Change(key, value, revision, Record(key, before, previous) if previous else None)
-        for key, value, revision, previous, before in rows
-    ]
+    return cut([Change(key, value, place >> PLACE_BITS) for key, value, place in rows], limit, through)
+
+
+def last_place(revision: int) -> int:
+    """The highest place that a revision's changes may have."""
+    return revision << PLACE_BITS | _NUMBERS
 
 
 def back_up(db: sqlite3.Connection, path: Path, *, between: Callable[[], None]) -> None:

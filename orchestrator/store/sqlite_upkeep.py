@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from orchestrator.machinery.clock import Clock
-from orchestrator.store.sqlite_files import Write
+from orchestrator.store.sqlite_files import Commit, last_place
 
 # Five minutes are what Kubernetes' API server lets etcd keep: lists in pages and watches resume that far back.
 HISTORY_S = 300.0
@@ -48,11 +48,11 @@ class Upkeep:
         elif self._log_grew:
             self._checkpoint()
 
-    def after_commit(self, writes: Sequence[Write]) -> None:
+    def after_commit(self, commits: Sequence[Commit]) -> None:
         """Note what was written; under steady load, do a share of the work that idle moments would do."""
-        if not writes:
+        if not commits:
             return
-        self._newest = writes[-1].revision
+        self._newest = commits[-1].revision
         self._log_grew = True
         now = self._clock.monotonic()
         if not self._marks or self._is_due(now):
@@ -85,15 +85,15 @@ class Upkeep:
     def _compact_chunk(self) -> None:
         """Forget the next few revisions below the target: deletions, and values that newer ones have replaced."""
         through = min(self._compacted + _CHUNK_ROWS, self._target)
-        span = (self._compacted, through)
+        span = (last_place(self._compacted), last_place(through))
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.execute(
-                "DELETE FROM history WHERE revision IN"
-                " (SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0)",
+                "DELETE FROM changes WHERE place IN"
+                " (SELECT previous FROM changes WHERE place > ? AND place <= ? AND previous > 0)",
                 span,
             )
-            self._db.execute("DELETE FROM history WHERE revision > ? AND revision <= ? AND value IS NULL", span)
+            self._db.execute("DELETE FROM changes WHERE place > ? AND place <= ? AND value IS NULL", span)
             self._db.execute("UPDATE compacted SET revision = ?", (through,))
             self._db.execute("COMMIT")
         except sqlite3.Error:

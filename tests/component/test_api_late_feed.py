@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from orchestrator.api.resources import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS, SERVICES
 from orchestrator.server.admission.base import Objects
 from orchestrator.server.requests import Request
-from orchestrator.store.base import Change
+from orchestrator.store.base import Batch
 from orchestrator.store.memory import MemoryStore
 from tests.support.server import a_configmap, a_pod, a_running_server
 
@@ -18,7 +18,7 @@ from tests.support.server import a_configmap, a_pod, a_running_server
 class LateStore(MemoryStore):
     """Tells of every change only some time after it was acknowledged."""
 
-    async def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Sequence[Change]]:  # type: ignore[override]
+    async def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Batch]:  # type: ignore[override]
         async for batch in super().watch(prefix, from_revision=from_revision):
             await asyncio.sleep(0.02)
             yield batch

@@ -81,7 +81,7 @@ async def test_refusals_and_silence_are_told_apart(api_server: RunningServer) ->
 async def test_a_watch_from_a_forgotten_revision_is_gone(api_server: RunningServer, client: Client) -> None:
     for number in range(3):
         await client.create(CONFIGMAPS, a_config_map(f"m{number}"), "default", into=bytes)
-    await api_server.store.compact(api_server.store.revision)
+    await api_server.store.compact(await api_server.store.newest_revision())
     with pytest.raises(Gone):
         async for _ in client.watch(CONFIGMAPS, "default", revision=1):
             pass

@@ -70,7 +70,7 @@ async def get(call: Call) -> Answer:
     cache = call.core.cache
     if wanted := parse_revision(request.query.get("resourceVersion", "")):
         await wait_for(call, wanted)
-    elif not cache.is_fresh():
+    else:
         await cache.wait_fresh()
     value = cache.get(kind.storage, request.namespace if kind.resource.namespaced else "", request.name)
     if value is None:

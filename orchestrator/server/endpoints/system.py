@@ -93,7 +93,7 @@ def _health(call: Call, path: str) -> Answer:
 def _is_well(core: Core, endpoint: str, check: str) -> bool:
     match check:
         case "watch-cache":
-            return core.cache.revision > 0 or core.store.revision == 0
+            return core.cache.has_loaded
         case "bootstrap":
             return endpoint != "readyz" or core.has_started()
     return True

@@ -26,6 +26,7 @@ from orchestrator.server.watches import (
     restamp,
     revision_of,
 )
+from orchestrator.store.base import Delete, Put
 from orchestrator.store.memory import MemoryStore
 
 
@@ -264,4 +265,32 @@ async def test_a_cache_of_many_kinds_keeps_them_apart() -> None:
     await cache.wait_fresh()
     assert (len(cache.collection(PODS)), len(cache.collection(CONFIGMAPS))) == (1, 1)
     assert sorted(name for name, _ in cache.collections()) == ["configmaps", "pods"]
+    running.cancel()
+
+
+async def test_a_revision_that_never_comes_leaves_nothing_behind_when_its_client_gives_up() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    for number in range(20):
+        waiting = asyncio.ensure_future(cache.wait(10**15 + number))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert cache._waiting == []
+    running.cancel()
+
+
+async def test_a_commit_to_several_collections_is_seen_as_one() -> None:
+    store = MemoryStore()
+    await put(store, "p")
+    cache, running = await a_cache(store)
+    pod, config = key_of(PODS, "default", "p"), key_of(CONFIGMAPS, "default", "c")
+    revision = await store.commit((Delete(pod), Put(config, stored("c"))), {config: 0})
+    assert await cache.wait_fresh()
+    assert not await cache.wait_fresh()
+    assert cache.get(PODS, "default", "p") is None
+    assert revision_of(cache.get(CONFIGMAPS, "default", "c") or b"") == revision
+    events = cache.collection(PODS).since(revision - 1)
+    assert events is not None
+    assert [(event.type, revision_of(event.value)) for event in events] == [("DELETED", revision)]
     running.cancel()
