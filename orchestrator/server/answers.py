@@ -13,13 +13,13 @@ from aiohttp.abc import AbstractStreamWriter
 
 from orchestrator.api import codec
 from orchestrator.machinery.errors import ApiError
+from orchestrator.server import warnings
 
 # Large enough to make writes few, small enough to let others have the loop and the buffers in between.
 _CHUNK_BYTES = 256 << 10
 # A list of everything takes a slow client half a minute; nobody holds one for longer than this.
 _WRITE_TIMEOUT_S = 120.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_WARNING_MAX = 4096
 
 
 @dataclass(slots=True)
@@ -54,12 +54,6 @@ def success(details: Mapping[str, Any] | None = None, *, status: int = 200) -> A
     if status == 201:
         body["code"] = 201
     return Answer.of(body, status)
-
-
-def warning_header(text: str) -> tuple[str, str]:
-    """A `Warning` header as Kubernetes sends it."""
-    escaped = text[:_WARNING_MAX].replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
-    return "Warning", f'299 - "{escaped}"'
 
 
 class DirectResponse(web.StreamResponse):
@@ -120,8 +114,7 @@ class DirectResponse(web.StreamResponse):
             has_cache_control = has_cache_control or name == "Cache-Control"
         if not has_cache_control:
             lines += "Cache-Control: no-cache, private\r\n"
-        for text in self._warnings:
-            name, value = warning_header(text)
+        for name, value in warnings.headers_of(self._warnings):
             lines += f"{name}: {value}\r\n"
         return (lines + "\r\n").encode("utf-8", "replace")
 

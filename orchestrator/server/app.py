@@ -170,7 +170,7 @@ class ApiServer:
         if not isinstance(answer, Answer):
             return answer
         metrics.seconds_of(verb, resource).observe(clock.monotonic() - began)
-        return DirectResponse(answer, tuple(dict.fromkeys(call.warnings)))
+        return DirectResponse(answer, call.warnings)
 
     async def _answer(self, call: Call) -> Answer | web.StreamResponse:
         request = call.request
@@ -293,3 +293,4 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
             await runner.cleanup()
             following.cancel()
             expiring.cancel()
+            core.large.close()

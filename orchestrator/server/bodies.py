@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
-from orchestrator.api import codec
+from orchestrator.api import codec, yaml_text
 from orchestrator.api.codec import Malformed
 from orchestrator.api.objects import Object
 from orchestrator.api.schema import walker
+from orchestrator.api.schema.shapes import Schema
 from orchestrator.machinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from orchestrator.server.core import Call
 from orchestrator.server.protobuf import decoder as protobuf
@@ -20,6 +23,10 @@ BODY_BYTES_MAX = 3 << 20
 # Three megabytes over a bad line; whoever takes longer is holding a place that others need.
 _BODY_TIMEOUT_S = 60.0
 _SUMMARY_BYTES = 30
+#: Larger bodies are understood off the event loop: whatever is in less than this takes under ten milliseconds.
+LARGE_BYTES = 64 << 10
+_LARGE_YAML_BYTES = 2 << 10
+_LARGE_PROTOBUF_BYTES = 8 << 10
 _JSON_TYPES = ("", "application/json", "*/*")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
@@ -50,13 +57,40 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
     """
     content_type = content_type_of(call.http)
     data = await read_bytes(call.http)
+    validation, schema = field_validation(call), call.schema_of(api_version, kind)
+    if is_large(data, content_type):
+        obj, findings = await call.core.large.call(
+            understood, data, content_type, api_version, kind, schema, validation
+        )
+    else:
+        obj, findings = understood(data, content_type, api_version, kind, schema, validation)
+    if validation == "Warn":
+        call.warn(*findings.as_warnings())
+    return obj
+
+
+def is_large(data: bytes, content_type: str) -> bool:
+    """Whether to understand this body takes so long that it must not be done on the event loop."""
+    if content_type in _YAML_TYPES:
+        return len(data) > _LARGE_YAML_BYTES
+    return len(data) > (_LARGE_PROTOBUF_BYTES if content_type == protobuf.CONTENT_TYPE else LARGE_BYTES)
+
+
+def understood(
+    data: bytes, content_type: str, api_version: str, kind: str, schema: Schema, validation: str
+) -> tuple[Object, StrictFindings]:
+    """A body as a clean object, and what strict decoding finds fault with. Pure, and safe in any thread.
+
+    Raises `BadRequest` and `UnsupportedMediaType` as `read_object` does.
+    """
     if not data:
         raise BadRequest(f"the object provided is unrecognized (must be of type {kind}): EOF (empty body)")
+    lines: list[str] = []
     try:
         if content_type in _JSON_TYPES:
             obj = codec.decode(data)
         elif content_type in _YAML_TYPES:
-            obj = codec.decode_yaml(data)
+            obj, lines = yaml_text.decode(data)
         elif content_type == protobuf.CONTENT_TYPE:
             obj = protobuf.decode(data, api_version=api_version, kind=kind)
         else:
@@ -70,10 +104,49 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
             f"json parse error: {exc} ({data[:_SUMMARY_BYTES].hex()} ...)"
         ) from exc
     check_kind(obj, api_version, kind)
-    validation = field_validation(call)
     duplicates = codec.duplicate_fields(data, obj) if content_type in _JSON_TYPES and validation != "Ignore" else []
-    clean(call, obj, api_version, kind, duplicates=duplicates)
-    return obj
+    findings = cleaned(obj, api_version, kind, schema)
+    findings = replace(findings, lines=lines, duplicates=duplicates)
+    if validation == "Strict" and findings:
+        raise BadRequest(
+            f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}: '
+            f"strict decoding error: {', '.join(findings.as_errors())}"
+        )
+    return obj, findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrictFindings:
+    """What strict decoding finds fault with, and otherwise is worth a warning; false if there is nothing.
+
+    `lines` are the sentences on YAML's repeated keys, `of_patch` those on the patch that made the object; `unknown` and
+    `duplicates` are paths.
+    """
+
+    lines: Sequence[str] = ()
+    of_patch: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    duplicates: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.of_patch or self.unknown or self.duplicates)
+
+    def as_warnings(self) -> list[str]:
+        """One sentence each, as Kubernetes warns."""
+        unknown = set(self.unknown)  # a field that nobody knows is not told of twice
+        return [
+            *self.lines,
+            *self.of_patch,
+            *(f'unknown field "{path}"' for path in self.unknown),
+            *(f'duplicate field "{path}"' for path in self.duplicates if path not in unknown),
+        ]
+
+    def as_errors(self) -> list[str]:
+        """The parts of the one error of strict decoding; those of YAML are one part, over several lines."""
+        said = self.as_warnings()
+        if not self.lines:
+            return said
+        return ["yaml: unmarshal errors:\n  " + "\n  ".join(self.lines), *said[len(self.lines) :]]
 
 
 def check_kind(obj: Object, api_version: str, kind: str) -> None:
@@ -93,9 +166,8 @@ def check_kind(obj: Object, api_version: str, kind: str) -> None:
     obj["apiVersion"], obj["kind"] = api_version, kind
 
 
-def clean(call: Call, obj: Object, api_version: str, kind: str, *, duplicates: list[str]) -> None:
-    """Check an object's types against its schema and prune it; see `read_object` for what is raised."""
-    schema = call.schema_of(api_version, kind)
+def cleaned(obj: Object, api_version: str, kind: str, schema: Schema) -> StrictFindings:
+    """Check an object's types against its schema and prune it, in place. Raises `BadRequest` for wrong types."""
     checked = walker.check(schema, obj)
     version = api_version.rpartition("/")[2]
     if checked.problems:
@@ -105,18 +177,7 @@ def clean(call: Call, obj: Object, api_version: str, kind: str, *, duplicates: l
         obj["metadata"] = {}
     if "spec" in schema.properties and obj.get("spec") is None:
         obj["spec"] = {}
-    checked.duplicates = duplicates
-    sentences = checked.strict_errors()
-    if not sentences:
-        return
-    validation = field_validation(call)
-    if validation == "Strict":
-        raise BadRequest(
-            f'{kind} in version "{version}" cannot be handled as a {kind}: '
-            f"strict decoding error: {', '.join(sentences)}"
-        )
-    if validation == "Warn":
-        call.warn(*sentences)
+    return StrictFindings(unknown=checked.unknown)
 
 
 def field_validation(call: Call) -> str:
@@ -144,7 +205,7 @@ async def read_optional(call: Call) -> dict[str, Any]:
         if content_type == protobuf.CONTENT_TYPE:
             options = protobuf.decode(data, api_version="v1", kind="DeleteOptions")
         else:
-            options = codec.decode_yaml(data) if content_type in _YAML_TYPES else codec.decode(data)
+            options = yaml_text.decode(data)[0] if content_type in _YAML_TYPES else codec.decode(data)
     except Malformed as exc:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {exc}") from exc
     checked = walker.check(call.schema_of("meta.k8s.io/v1", "DeleteOptions"), options)

@@ -13,6 +13,7 @@ from orchestrator.api.kinds import Kind, Kinds
 from orchestrator.api.objects import Object
 from orchestrator.api.schema.served import schema_of_kind
 from orchestrator.api.schema.shapes import Schema
+from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
@@ -65,6 +66,8 @@ class Core:
     bookmark_every_s: float = 60.0
     #: False while the objects that a cluster starts with are being written: alive, but not ready.
     has_started: Callable[[], bool] = lambda: True
+    #: Where what takes long (large bodies) is done, so that others keep the event loop.
+    large: BlockingCalls = field(default_factory=lambda: BlockingCalls("large-bodies", threads=2))
 
 
 @dataclass(slots=True)

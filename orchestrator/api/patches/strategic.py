@@ -18,6 +18,7 @@ _DIRECTIVE = "$patch"
 _RETAIN = "$retainKeys"
 _ORDER = "$setElementOrder/"
 _DELETE = "$deleteFromPrimitiveList/"
+_SHOWN_MAX = 256
 
 
 def apply(obj: Object, patch: Any, schema: Schema) -> Object:
@@ -36,12 +37,13 @@ def _merge_struct(target: Object, patch: Object, schema: Schema | None) -> Objec
         if directive == "delete":
             return {}
         if directive != "merge":
-            raise BadPatch(f"unknown patch type: {directive} in map: {patch}")
+            raise BadPatch(f"unknown patch type: {_shown(directive)} in map: {_shown(patch)}")
     _retain(target, patch)
     orders = _directives(patch, _ORDER)
     for field, doomed in _directives(patch, _DELETE).items():
         if isinstance(target.get(field), list):
-            target[field] = [item for item in target[field] if item not in doomed]
+            named = {_identity(item) for item in doomed}
+            target[field] = [item for item in target[field] if _identity(item) not in named]
     for field in [name for name in orders if name not in patch and isinstance(target.get(name), list)]:
         patch[field] = []  # nothing to merge, only an order to give
     for field, value in patch.items():
@@ -89,15 +91,16 @@ def _retain(target: Object, patch: Object) -> None:
         return
     kept = patch.pop(_RETAIN)
     fields = {key for key in patch if not key.startswith("$") and patch[key] is not None}
-    if not isinstance(kept, list) or not fields <= {name for name in kept if isinstance(name, str)}:
+    names = {name for name in kept if isinstance(name, str)} if isinstance(kept, list) else None
+    if names is None or not fields <= names:
         raise BadPatch("invalid patch format of retainKeys")
-    for key in [key for key in target if key not in kept]:
+    for key in [key for key in target if key not in names]:
         del target[key]
 
 
 def _merge_list(present: list[Any], patch: list[Any], schema: Schema | None, order: Sequence[Any] | None) -> list[Any]:
     if schema is None or not schema.merge_key:
-        merged = list(dict.fromkeys(_scalars(present) + _scalars(patch)))
+        merged = list({_identity(item): item for item in _scalars(present) + _scalars(patch)}.values())
         return _ordered(merged, patch if order is None else order, present, "")
     return _merge_keyed(present, patch, schema, order)
 
@@ -113,7 +116,7 @@ def _merge_keyed(present: list[Any], patch: list[Any], schema: Schema, order: Se
     key = schema.merge_key
     wanted: list[Object] = []
     replace = False
-    doomed: list[Any] = []
+    doomed: set[Any] = set()
     for item in patch:
         directive = item.get(_DIRECTIVE) if isinstance(item, dict) else None
         if directive == "replace":
@@ -121,16 +124,16 @@ def _merge_keyed(present: list[Any], patch: list[Any], schema: Schema, order: Se
             if len(item) > 1:
                 wanted.append({name: value for name, value in item.items() if name != _DIRECTIVE})
         elif directive == "delete":
-            doomed.append(_key_of(item, key))
+            doomed.add(_key_of(item, key))
         elif directive == "merge" or directive is None:
             _key_of(item, key)
             wanted.append(item)
         else:
-            raise BadPatch(f"unknown patch type: {directive} in map: {item}")
+            raise BadPatch(f"unknown patch type: {_shown(directive)} in map: {_shown(item)}")
     if replace:
         return [_plain(item) for item in wanted]
-    live = [item for item in present if _key_of(item, key) not in doomed]
-    places = {_key_of(item, key): at for at, item in reversed(list(enumerate(live)))}
+    live = [item for item in present if _key_of(item, key, is_ours=True) not in doomed]
+    places = {item[key]: at for at, item in reversed(list(enumerate(live)))}
     merged: list[Any] = list(live)
     for item in wanted:
         at = places.get(item[key])
@@ -147,28 +150,47 @@ def _merge_keyed(present: list[Any], patch: list[Any], schema: Schema, order: Se
     return _ordered(merged, order, merged[: len(present)], key)
 
 
-def _key_of(item: Any, key: str) -> Any:
-    """The value of the merge key: a scalar, or the patch (or the live list) makes no sense."""
+def _key_of(item: Any, key: str, *, is_ours: bool = False) -> Any:
+    """The value of the merge key: a scalar, or the patch (or the live list) makes no sense.
+
+    What is in the patch may be shown to whom it came from; what `is_ours` is not.
+    """
     if not isinstance(item, dict) or isinstance(item.get(key), (dict, list)) or item.get(key) is None:
-        raise BadPatch(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        raise BadPatch(f"map: {'map[...]' if is_ours else _shown(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
-def _go_map(value: Any) -> str:
-    return (
-        "map[" + " ".join(f"{k}:{v}" for k, v in sorted(value.items())) + "]" if isinstance(value, dict) else str(value)
-    )
+def _identity(item: Any) -> Any:
+    """What makes items of a list of primitives the same; unlike in Python, true is not 1."""
+    if isinstance(item, (dict, list)):
+        return codec.encode(item)
+    return (item, isinstance(item, bool))
 
 
-def _check_order(wanted: Sequence[Object], order: Sequence[Any], key: str) -> None:
+def _shown(value: Any, room: int = _SHOWN_MAX) -> str:
+    """A value as Go prints it, cut where there is no room."""
+    if isinstance(value, (dict, list)):
+        text = "map[" if isinstance(value, dict) else "["
+        for key in sorted(value) if isinstance(value, dict) else range(len(value)):
+            if len(text) > room:
+                return f"{text[:room]}..."
+            blank = "" if text.endswith("[") else " "
+            text += blank + (f"{key[:room]}:" if isinstance(key, str) else "") + _shown(value[key], room - len(text))
+        return f"{text}]"
+    words = {True: "true", False: "false", None: "<nil>"}
+    text = words[value] if value is None or isinstance(value, bool) else str(value)
+    return text if len(text) <= room else f"{text[: max(room, 0)]}..."
+
+
+def _check_order(wanted: list[Object], order: Sequence[Any], key: str) -> None:
     """What the patch merges must be in the order that it demands, as far as it names it."""
     places = {_key_of(item, key): at for at, item in enumerate(order)}
     at = [places.get(item[key]) for item in wanted]
     found = [place for place in at if place is not None]
     if len(found) != len(at) or found != sorted(found):
         raise BadPatch(
-            f"The order in patch list:\n{[_go_map(item) for item in wanted]}\n doesn't match $setElementOrder list:\n"
-            f"{[_go_map(item) for item in order]}\n"
+            f"The order in patch list:\n{_shown(wanted)}\n doesn't match $setElementOrder list:\n"
+            f"{_shown(list(order))}\n"
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.api.field_paths import FieldPath, shown
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem
 from orchestrator.api.schema import scalars
@@ -24,25 +25,18 @@ FINDINGS_MAX = 100
 class Checked:
     """What was found. With `problems` (wrong types: the request is a 400) the object is of no use any more.
 
-    `unknown` and `duplicates` are paths; unknown fields are gone from the object.
+    `unknown` are paths; these fields are gone from the object.
     """
 
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-
-    def strict_errors(self) -> list[str]:
-        """The sentences of strict decoding, for an error or for warnings."""
-        return [f'unknown field "{path}"' for path in self.unknown] + [
-            f'duplicate field "{path}"' for path in self.duplicates
-        ]
 
 
-def check(schema: Schema, obj: Object, path: str = "") -> Checked:
-    """Check and clean `obj` in place; `path` is where it is in a larger object."""
+def check(schema: Schema, obj: Object) -> Checked:
+    """Check and clean `obj` in place."""
     checked = Checked()
     if not _quick(schema)(obj):
-        _Walk(checked).struct(schema, obj, path, path)
+        _Walk(checked).struct(schema, obj, None, "")
     return checked
 
 
@@ -157,12 +151,12 @@ class _Walk:
     def __init__(self, checked: Checked) -> None:
         self._checked = checked
 
-    def struct(self, schema: Schema, obj: Object, path: str, fields: str) -> None:
+    def struct(self, schema: Schema, obj: Object, path: FieldPath, fields: str) -> None:
         for key in list(obj):
             described = schema.properties.get(key)
             if described is None:
                 if len(self._checked.unknown) < FINDINGS_MAX:
-                    self._checked.unknown.append(f"{path}.{key}" if path else key)
+                    self._checked.unknown.append(shown((path, key)))
                 del obj[key]
             elif obj[key] is None or (obj[key] == _EMPTY.get(described.shape) and key not in schema.required):
                 del obj[key]  # to Kubernetes a null or empty field is one that is not there
@@ -170,12 +164,12 @@ class _Walk:
                 obj[key] = self._value(
                     described,
                     obj[key],
-                    f"{path}.{key}" if path else key,
+                    (path, key),
                     f"{fields}.{key}" if fields else key,
                     schema.name,
                 )
 
-    def _value(self, schema: Schema, value: Any, path: str, fields: str, owner: str) -> Any:
+    def _value(self, schema: Schema, value: Any, path: FieldPath, fields: str, owner: str) -> Any:
         match schema.shape:
             case Shape.ANY:
                 return value
@@ -185,23 +179,23 @@ class _Walk:
                 return value
             case Shape.MAP if type(value) is dict:
                 for key, child in value.items():
-                    value[key] = self._item(schema.items, child, f"{path}.{key}", fields, owner)
+                    value[key] = self._item(schema.items, child, (path, key), fields, owner)
                 return value
             case Shape.LIST if type(value) is list:
                 for index, child in enumerate(value):
-                    value[index] = self._item(schema.items, child, f"{path}[{index}]", fields, owner)
+                    value[index] = self._item(schema.items, child, (path, index), fields, owner)
                 return value
             case _:
                 return self._scalar(schema, value, path, fields, owner)
 
-    def _item(self, schema: Schema | None, value: Any, path: str, fields: str, owner: str) -> Any:
+    def _item(self, schema: Schema | None, value: Any, path: FieldPath, fields: str, owner: str) -> Any:
         if schema is None:
             return value
         if value is None:
             return {} if schema.shape is Shape.STRUCT else _NULL_ITEM.get(schema.shape)
         return self._value(schema, value, path, fields, owner)
 
-    def _scalar(self, schema: Schema, value: Any, path: str, fields: str, owner: str) -> Any:
+    def _scalar(self, schema: Schema, value: Any, path: FieldPath, fields: str, owner: str) -> Any:
         type_, ask = _row(schema)
         if (type_ is None or type(value) is type_) and (ask is None or ask(value)):
             return value
@@ -220,6 +214,6 @@ class _Walk:
         self._wrong(path, f"json: cannot unmarshal {word} into Go struct field {struct}.{fields} of type {wanted}")
         return value
 
-    def _wrong(self, path: str, message: str) -> None:
+    def _wrong(self, path: FieldPath, message: str) -> None:
         if len(self._checked.problems) < FINDINGS_MAX:
-            self._checked.problems.append(Problem(path, "FieldValueTypeInvalid", message))
+            self._checked.problems.append(Problem(shown(path), "FieldValueTypeInvalid", message))

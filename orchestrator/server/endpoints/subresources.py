@@ -12,7 +12,7 @@ from orchestrator.api.strategies.namespaces import validate_finalize
 from orchestrator.api.strategies.pods import validate_binding
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
-from orchestrator.server import bodies, deletion, forms, metadata, refusals, writes
+from orchestrator.server import bodies, deletion, forms, metadata, patching, refusals, writes
 from orchestrator.server.answers import Answer, success
 from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
@@ -179,12 +179,10 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
         def wanted(scale: Object) -> Object:
             return body
     else:
-        how, patch = await main.read_patch_body(call)
+        patch = await patching.read(call)
 
         def wanted(scale: Object) -> Object:
-            patched = main.apply_patch(scale, patch, how, call.schema_of(_SCALE_VERSION, "Scale"))
-            bodies.clean(call, patched, _SCALE_VERSION, "Scale", duplicates=[])
-            return patched
+            return patching.applied(call, patch, scale, _SCALE_VERSION, "Scale")
 
     def transform(obj: Object) -> Object:
         scale = wanted(_scale_of(obj, paths))

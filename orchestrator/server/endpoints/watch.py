@@ -12,8 +12,7 @@ from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest
-from orchestrator.server import forms, metrics, refusals
-from orchestrator.server.answers import warning_header
+from orchestrator.server import forms, metrics, refusals, warnings
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints.reads import filter_of, parse_revision, wait_for
 from orchestrator.server.watch_cache import Collection
@@ -107,7 +106,7 @@ async def _open(call: Call) -> web.StreamResponse:
         headers=[
             ("Content-Type", "application/json"),
             ("Cache-Control", "no-cache, private"),
-            *(warning_header(text) for text in call.warnings),
+            *warnings.headers_of(call.warnings),
         ]
     )
     response.enable_chunked_encoding()

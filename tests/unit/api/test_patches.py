@@ -161,7 +161,7 @@ def test_a_taint_list_is_merged_by_key_and_labels_are_a_map() -> None:
             in_template(**{"containers": [B, A], "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}]}),
             "The order in patch list:",
         ),
-        (in_template(containers=[{"name": {"a": 1}}]), "map: map[name:{'a': 1}] does not contain declared merge key"),
+        (in_template(containers=[{"name": {"a": 1}}]), "map: map[name:map[a:1]] does not contain declared merge key"),
     ],
 )
 def test_a_patch_that_makes_no_sense_is_refused(patch: Any, message: str) -> None:
@@ -220,8 +220,8 @@ def test_json_patch_makes_one_object_of_another(source: Any, target: Any) -> Non
     [
         pytest.param({}, BadPatch, id="no-list"),
         pytest.param([1], BadPatch, id="no-operation"),
-        pytest.param([{"op": "fly", "path": "/a"}], BadPatch, id="unknown-operation"),
-        pytest.param([{"op": "add", "path": "a"}], BadPatch, id="no-pointer"),
+        pytest.param([{"op": "fly", "path": "/a"}], PatchRejected, id="unknown-operation"),
+        pytest.param([{"op": "add", "path": "a"}], PatchRejected, id="no-pointer"),
         pytest.param([{"op": "add", "path": "/a/x", "value": 1}], PatchRejected, id="below-a-scalar"),
         pytest.param([{"op": "remove", "path": "/zzz"}], PatchRejected, id="nothing-to-remove"),
         pytest.param([{"op": "test", "path": "/a", "value": 2}], PatchRejected, id="failed-test"),
@@ -239,3 +239,80 @@ def test_json_patch_refuses(operations: Any, error: type[Exception]) -> None:
         json.apply(obj, operations)
     assert type(caught.value) is error
     assert obj == {"a": 1, "l": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (
+            {"op": "replace", "path": "/nope/x", "value": "eA=="},
+            "replace operation does not apply: doc is missing path: /nope/x: missing value",
+        ),
+        (
+            {"op": "replace", "path": "/data/x", "value": "eA=="},
+            "replace operation does not apply: doc is missing key: /data/x: missing value",
+        ),
+        ({"op": "test", "path": "/data/pw", "value": "eA=="}, "testing value /data/pw failed: test failed"),
+        ({"op": "test", "path": "/data", "value": {"x": "y"}}, "testing value /data failed: test failed"),
+        ({"op": "test", "path": "/n", "value": True}, "testing value /n failed: test failed"),
+        (
+            {"op": "test", "path": "/l/9", "value": 1},
+            "error in test for path: '/l/9': Unable to access invalid index: 9",
+        ),
+        (
+            {"op": "remove", "path": "/data/none"},
+            "error in remove for path: '/data/none': Unable to remove nonexistent key: none: missing value",
+        ),
+        (
+            {"op": "copy", "path": "/metadata/labels"},
+            "copy operation failed to decode from: operation, missing from field: missing value",
+        ),
+        (
+            {"op": "move", "from": "/x/y", "path": "/z"},
+            "move operation does not apply: doc is missing from path: /x/y: missing value",
+        ),
+        ({"op": "move", "from": "/data", "path": "/data/x"}, "error in move for path: '/data/x': it is within /data"),
+        (
+            {"op": "add", "path": "/l/x", "value": 1},
+            "error in add for path: '/l/x': value was not a proper array index",
+        ),
+        ({"op": "add", "path": "/l/1_0", "value": 1}, "error in add for path: '/l/1_0': value was not a proper array"),
+        ({"op": "add", "value": 1}, "add operation failed to decode path: missing value"),
+        ({"op": ["add"], "path": "/x"}, "Unexpected kind: unknown"),
+    ],
+)
+def test_json_patch_errors_name_operation_and_path_and_show_nothing_of_the_object(
+    operation: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PatchRejected) as caught:
+        json.apply({"data": {"pw": "aHVudGVyMg=="}, "n": 1, "l": [1]}, [operation])
+    assert str(caught.value).startswith(message)
+    assert "aHVudGVyMg" not in str(caught.value)
+
+
+def test_a_json_patch_cannot_make_what_is_too_deep_or_takes_too_long() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(250):
+        deep = {"a": deep}
+    bottom = "/a" * 250
+    nested = [{"op": "add", "path": "/x", "value": deep}, {"op": "add", "path": "/y", "value": deep}]
+    with pytest.raises(PatchRejected, match="exceeded max depth"):
+        json.apply({}, [*nested, {"op": "move", "from": "/x", "path": f"/y{bottom}/b"}])
+    with pytest.raises(PatchTooLarge):
+        json.apply({"l": [1] * 1_000_000}, [{"op": "add", "path": "/l/0", "value": 1}] * 100)
+
+
+def test_strategic_directives_over_long_lists_take_time_that_their_length_allows() -> None:
+    # Each of these looked every item up in a list; with these lengths that takes many minutes.
+    many = [f"f{n}" for n in range(60_000)]
+    removed = strategic.apply(
+        {"metadata": {"finalizers": many}}, {"metadata": {"$deleteFromPrimitiveList/finalizers": many[1:]}}, SCHEMA
+    )
+    assert removed == {"metadata": {"finalizers": ["f0"]}}
+    containers = [{"name": name} for name in many]
+    doomed = [{"$patch": "delete", "name": name} for name in many[1:]]
+    patched = strategic.apply(a_deployment(containers=containers), in_template(containers=doomed), SCHEMA)
+    assert template_spec(patched)["containers"] == [{"name": "f0"}]
+    labels = {name: "" for name in many}
+    kept = strategic.apply({"metadata": {"labels": labels}}, {"metadata": {"labels": {"$retainKeys": many}}}, SCHEMA)
+    assert kept == {"metadata": {"labels": labels}}

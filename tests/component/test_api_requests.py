@@ -1,0 +1,159 @@
+"""What arrives: bodies, patches, queries and paths, read as Kubernetes reads them, at a cost that their size allows."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, SECRETS
+from tests.support.manifests import a_workload
+from tests.support.server import RunningServer, a_configmap
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+
+
+@pytest.fixture
+async def session(api_server: RunningServer) -> AsyncIterator[aiohttp.ClientSession]:
+    """A plain HTTP session of somebody who may do anything."""
+    async with aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session:
+        yield session
+
+
+async def send(
+    session: aiohttp.ClientSession, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+) -> tuple[int, Any, list[str]]:
+    """The answer's code, its decoded body, and its warnings."""
+    async with session.request(method, path, data=body, headers={"Content-Type": content_type}) as answer:
+        return answer.status, json.loads(await answer.read()), answer.headers.getall("Warning", [])
+
+
+async def a_secret(session: aiohttp.ClientSession) -> str:
+    """The path of a secret that holds `hunter2`."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"pw": "hunter2"}}
+    code, _, _ = await send(session, "POST", SECRETS.path("default"), json.dumps(secret).encode())
+    assert code == 201
+    return SECRETS.path("default", "s")
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        (
+            '[{"op":"replace","path":"/nope/x","value":"eA=="}]',
+            "replace operation does not apply: doc is missing path: /nope/x: missing value",
+        ),
+        ('[{"op":"test","path":"/data/pw","value":"eA=="}]', "testing value /data/pw failed: test failed"),
+        (
+            '[{"op":"remove","path":"/data/none"}]',
+            "error in remove for path: '/data/none': Unable to remove nonexistent key: none: missing value",
+        ),
+        (
+            '[{"op":"copy","path":"/metadata/labels"}]',
+            "copy operation failed to decode from: operation, missing from field: missing value",
+        ),
+    ],
+)
+async def test_a_json_patch_that_does_not_apply_shows_nothing_of_the_object(
+    session: aiohttp.ClientSession, patch: str, why: str
+) -> None:
+    code, status, _ = await send(session, "PATCH", await a_secret(session), patch.encode(), JSON_PATCH)
+    assert (code, status["reason"]) == (422, "Invalid")
+    assert status["message"] == "the server rejected our request due to an error in our request"
+    assert [cause["message"] for cause in status["details"]["causes"]] == [why]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "patch"),
+    [
+        (JSON_PATCH, '[{"op":"replace","path":"/type","value":{"x":1}}]'),
+        (JSON_PATCH, '[{"op":"move","from":"/data","path":"/metadata"}]'),
+        (MERGE_PATCH, '{"data":{"a":{"b":1}}}'),
+        (MERGE_PATCH, '{"kind":"Pod"}'),
+        (STRATEGIC_PATCH, '{"data":{"$patch":"odd"}}'),
+        (STRATEGIC_PATCH, '{"metadata":{"ownerReferences":[{"kind":"Pod"}]}}'),
+    ],
+)
+async def test_a_patch_that_makes_no_such_object_shows_nothing_of_it(
+    session: aiohttp.ClientSession, content_type: str, patch: str
+) -> None:
+    path = await a_secret(session)
+    async with session.patch(path, data=patch, headers={"Content-Type": content_type}) as answer:
+        text = await answer.text()
+    assert answer.status in (400, 422)
+    assert base64.b64encode(b"hunter2").decode() not in text
+
+
+async def test_keys_that_occur_twice_obey_field_validation_in_yaml_as_in_json(session: aiohttp.ClientSession) -> None:
+    path = CONFIGMAPS.path("default")
+    twice = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yam\ndata:\n  a: x\n  a: z\nodd: 1\n"
+    code, status, _ = await send(session, "POST", f"{path}?fieldValidation=Strict", twice, "application/yaml")
+    assert code == 400
+    assert status["message"].endswith(
+        'strict decoding error: yaml: unmarshal errors:\n  line 7: key "a" already set in map, unknown field "odd"'
+    )
+    code, made, warned = await send(session, "POST", path, twice, "application/yaml")
+    assert (code, made["data"]) == (201, {"a": "z"})
+    assert warned == ['299 - "line 7: key \\"a\\" already set in map"', '299 - "unknown field \\"odd\\""']
+    code, _, warned = await send(
+        session,
+        "POST",
+        f"{path}?fieldValidation=Ignore&dryRun=All",
+        b"metadata: {name: q, name: r}",
+        "application/yaml",
+    )
+    assert (code, warned) == (201, [])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "patch", "sentence"),
+    [
+        (MERGE_PATCH, '{"spec":{"replicas":2,"replicas":3}}', 'duplicate field "spec.replicas"'),
+        (STRATEGIC_PATCH, '{"spec":{"replicas":2,"replicas":3}}', 'duplicate field "spec.replicas"'),
+        (
+            JSON_PATCH,
+            '[{"op":"replace","path":"/spec/replicas","value":2,"value":3}]',
+            'json patch duplicate field "[0].value"',
+        ),
+        (MERGE_PATCH, '{"spec":{"odd":1}}', 'unknown field "spec.odd"'),
+    ],
+)
+async def test_keys_that_occur_twice_in_a_patch_obey_field_validation(
+    session: aiohttp.ClientSession, content_type: str, patch: str, sentence: str
+) -> None:
+    await send(session, "POST", DEPLOYMENTS.path("default"), json.dumps(a_workload("Deployment", "d")).encode())
+    path = DEPLOYMENTS.path("default", "d")
+    code, status, _ = await send(session, "PATCH", f"{path}?fieldValidation=Strict", patch.encode(), content_type)
+    assert (code, status["details"]["causes"][0]["field"]) == (422, "patch")
+    assert status["details"]["causes"][0]["message"].endswith(f"strict decoding error: {sentence}")
+    code, _, warned = await send(session, "PATCH", path, patch.encode(), content_type)
+    assert (code, warned) == (200, ['299 - "{}"'.format(sentence.replace('"', '\\"'))])
+    code, _, warned = await send(session, "PATCH", f"{path}?fieldValidation=Ignore", patch.encode(), content_type)
+    assert (code, warned) == (200, [])
+
+
+async def test_a_body_that_takes_long_to_understand_does_not_hold_up_others(session: aiohttp.ClientSession) -> None:
+    data = "\n".join(f"  k{number}: v" for number in range(10_000))
+    body = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: big}}\ndata:\n{data}\n".encode()
+    sending = asyncio.ensure_future(send(session, "POST", CONFIGMAPS.path("default"), body, "application/yaml"))
+    turns = 0
+    while not sending.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (await sending)[0] == 201
+    # The server shares this event loop: had it read the body on it, there would have been a few dozen.
+    assert turns > 500
+
+
+async def test_many_warnings_do_not_break_clients(session: aiohttp.ClientSession) -> None:
+    odd = {**a_configmap("odd"), **{f"x{number}": 1 for number in range(300)}}
+    code, _, warned = await send(session, "POST", CONFIGMAPS.path("default"), json.dumps(odd).encode())
+    assert code == 201
+    assert 10 < len(warned) <= 64
