@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -44,6 +45,21 @@ def accepted(header: str) -> Accepted:
         if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in _FORMS:
             return Accepted(as_, version)  # type: ignore[arg-type]  # one of the literals: it is in _FORMS
     return _NOTHING
+
+
+def preferred(header: str, offered: Sequence[str]) -> str | None:
+    """Which of these media types an `Accept` header wants most; None if it wants none of them."""
+    clauses = [_clause(text) for text in header.split(",") if text.strip()] or [(1.0, "*/*", {})]
+    for weight, wanted, _ in sorted(clauses, key=lambda clause: -clause[0]):
+        for media_type in offered:
+            if weight > 0 and wanted in (media_type, "*/*", f"{media_type.partition('/')[0]}/*"):
+                return media_type
+    return None
+
+
+def takes_gzip(header: str) -> bool:
+    """Whether an `Accept-Encoding` header lets an answer be compressed."""
+    return any(weight > 0 and coding in ("gzip", "*") for weight, coding, _ in map(_clause, header.split(",")))
 
 
 def _clause(text: str) -> tuple[float, str, dict[str, str]]:

@@ -85,6 +85,10 @@ class Kinds:
         """The rows that a later snapshot does not have, or has otherwise."""
         return tuple(row for path, row in self._by_path.items() if later._by_path.get(path) != row)
 
+    def known(self, make: Callable[[Kinds, *Args], T], *args: *Args) -> T | None:
+        """What `derived` has computed already; None if nobody asked yet."""
+        return self._derived.get((make, *args))
+
     def derived(self, make: Callable[[Kinds, *Args], T], *args: *Args) -> T:
         """`make(self, *args)`, computed once; `make` is a module's own function, and nothing else flows into it."""
         key = (make, *args)

@@ -7,9 +7,10 @@ import sys
 
 from orchestrator import __version__
 from orchestrator.machinery import metrics as shared_metrics
-from orchestrator.server import discovery, metrics, openapi, openapi_v2, refusals
+from orchestrator.server import discovery, metrics, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.core import Call, Core
+from orchestrator.server.endpoints import schemas
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
 # Kubernetes' API server lists its own; ours are the parts that can fail, or lag, by themselves.
@@ -46,14 +47,22 @@ async def answer(call: Call) -> Answer:
             return await _metrics(call)
         case "/":
             return Answer.of(
-                {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}
+                {
+                    "paths": [
+                        "/api",
+                        "/apis",
+                        "/healthz",
+                        "/livez",
+                        "/metrics",
+                        "/openapi/v2",
+                        "/openapi/v3",
+                        "/readyz",
+                        "/version",
+                    ]
+                }
             )
-        case "/openapi/v3":
-            return Answer(openapi.index(call.kinds))
-        case "/openapi/v2":
-            return Answer(openapi_v2.document(), content_type=openapi_v2.MEDIA_TYPE)
-    if path.startswith("/openapi/v3/"):
-        return _document(call, path.removeprefix("/openapi/v3/"))
+    if path.startswith("/openapi/"):
+        return await schemas.answer(call, path)
     if (document := call.core.documents.get(path)) is not None:
         return Answer.of(document)
     if (found := discovery.respond(call.kinds, path, call.http.headers.get("Accept", ""))) is not None:
@@ -104,18 +113,3 @@ async def _metrics(call: Call) -> Answer:
         metrics.OBJECTS.labels(name).set(len(collection))
     body, content_type = await shared_metrics.render()
     return Answer(body, content_type=content_type)
-
-
-def _document(call: Call, group_version: str) -> Answer:
-    found = openapi.document(call.kinds, group_version)
-    if found is None:
-        raise refusals.no_such_resource()
-    body, etag = found
-    quoted = f'"{etag}"'
-    headers = [("ETag", quoted)]
-    if call.request.query.get("hash"):
-        # The address changes with the content, so this answer is good for ever.
-        headers.append(("Cache-Control", "public, immutable"))
-    if call.http.headers.get("If-None-Match", "") == quoted:
-        return Answer(status=304, headers=headers)
-    return Answer(body, headers=headers)

@@ -6,15 +6,14 @@ import pytest
 
 from orchestrator.api import codec
 from orchestrator.api.kinds import BUILT_IN
-from orchestrator.server import openapi
+from orchestrator.server.openapi import documents as sent
+from orchestrator.server.openapi import v3
 
-PATHS = list(codec.decode(openapi.index(BUILT_IN))["paths"])
+PATHS = list(codec.decode(sent.index(BUILT_IN))["paths"])
 
 
 def documents(path: str) -> Any:
-    found = openapi.document(BUILT_IN, path)
-    assert found is not None
-    return codec.decode(found[0])
+    return codec.decode(v3.document(BUILT_IN, *v3.group_versions(BUILT_IN)[path]))
 
 
 def references(value: Any) -> set[str]:
@@ -32,12 +31,10 @@ def types(value: Any) -> list[Any]:
 
 
 def test_the_index_leads_to_each_group_under_a_url_of_its_content() -> None:
-    paths = codec.decode(openapi.index(BUILT_IN))["paths"]
+    paths = codec.decode(sent.index(BUILT_IN))["paths"]
     assert {"api/v1", "apis/apps/v1"} <= paths.keys()
     for path, entry in paths.items():
-        found = openapi.document(BUILT_IN, path)
-        assert found is not None
-        assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={found[1]}"
+        assert entry["serverRelativeURL"] == f"/openapi/v3/{path}?hash={sent.tag_of_v3(BUILT_IN, path)}"
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -77,11 +74,41 @@ def test_references_with_a_description_are_wrapped_as_kubernetes_does() -> None:
 
 
 def test_other_documents_are_not_there() -> None:
-    assert openapi.document(BUILT_IN, "apis/nope/v1") is None
-    assert openapi.document(BUILT_IN, "") is None
+    assert sent.tag_of_v3(BUILT_IN, "apis/nope/v1") is None
+    assert sent.tag_of_v3(BUILT_IN, "") is None
 
 
 def test_documents_cover_what_discovery_lists() -> None:
     for group, version in [(name, one) for name in BUILT_IN.groups for one in BUILT_IN.versions(name)]:
         path = f"apis/{group}/{version}" if group else f"api/{version}"
-        assert (openapi.document(BUILT_IN, path) is None) == (not BUILT_IN.of(group, version))
+        assert (sent.tag_of_v3(BUILT_IN, path) is None) == (not BUILT_IN.of(group, version))
+
+
+def test_operations_are_called_as_kubernetes_calls_them() -> None:
+    for path, expected in {
+        "/api/v1/pods": {"get": "listCoreV1PodForAllNamespaces"},
+        "/api/v1/nodes/{name}": {
+            "get": "readCoreV1Node",
+            "put": "replaceCoreV1Node",
+            "patch": "patchCoreV1Node",
+            "delete": "deleteCoreV1Node",
+        },
+        "/api/v1/namespaces/{namespace}/pods": {
+            "get": "listCoreV1NamespacedPod",
+            "post": "createCoreV1NamespacedPod",
+            "delete": "deleteCoreV1CollectionNamespacedPod",
+        },
+        "/api/v1/namespaces/{namespace}/pods/{name}/eviction": {"post": "createCoreV1NamespacedPodEviction"},
+        "/api/v1/namespaces/{namespace}/pods/{name}/exec": {"get": "connectCoreV1GetNamespacedPodExec"},
+        "/api/v1/namespaces/{namespace}/pods/{name}/log": {"get": "readCoreV1NamespacedPodLog"},
+    }.items():
+        item = documents("api/v1")["paths"][path]
+        assert {method: item[method]["operationId"] for method in item if method != "parameters"} == expected
+    every = [
+        operation["operationId"]
+        for path in PATHS
+        for item in documents(path)["paths"].values()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+    assert len(every) == len(set(every))

@@ -1,19 +1,13 @@
-"""OpenAPI v3 documents, one for each group and version, and their index with URLs that may be cached for ever.
-
-A document holds the published definitions that the group's kinds reach, and the paths with what clients look for in
-them: the kind of each operation, and the query parameters it takes. Documents are built when asked for.
+"""The paths of a kind and what can be done at them, as OpenAPI v3 says it: clients look for the kind that an operation
+is about, and for the query parameters that it takes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from orchestrator.api import codec
-from orchestrator.api.kinds import Kind, Kinds, Subresource
+from orchestrator.api.kinds import Kind, Subresource
 from orchestrator.api.schema import definitions
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -42,107 +36,17 @@ _PARAMETER_TYPES = {
     "timeoutSeconds": "integer",
     "watch": "boolean",
 }
+# What a client's method is called after, and what goes before the kind in its name.
+_ACTIONS = {
+    "get": ("read", ""),
+    "post": ("create", ""),
+    "put": ("replace", ""),
+    "deletecollection": ("delete", "Collection"),
+}
 
 
-def index(kinds: Kinds) -> bytes:
-    """The body of `/openapi/v3`: for each group and version the URL of its document, which changes with its content."""
-    return kinds.derived(_index)
-
-
-def document(kinds: Kinds, group_version_path: str) -> tuple[bytes, str] | None:
-    """The document of `api/v1` or `apis/GROUP/VERSION` and its entity tag (without quotes); None if there is none."""
-    group_version = kinds.derived(_paths).get(group_version_path.strip("/"))
-    if group_version is None:
-        return None
-    return kinds.derived(_document, *group_version), kinds.derived(_hash_of, *group_version)
-
-
-def _index(kinds: Kinds) -> bytes:
-    paths = {
-        path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={kinds.derived(_hash_of, *group_version)}"}
-        for path, group_version in kinds.derived(_paths).items()
-    }
-    return codec.encode({"paths": paths})
-
-
-def _paths(kinds: Kinds) -> dict[str, tuple[str, str]]:
-    return {
-        f"apis/{group}/{version}" if group else f"api/{version}": (group, version)
-        for group in kinds.groups
-        for version in kinds.versions(group)
-        if kinds.of(group, version)
-    }
-
-
-def _hash_of(kinds: Kinds, group: str, version: str) -> str:
-    """Changes with everything a document is made of: the definitions, the group's rows, and this module."""
-    rows = [
-        (row.resource.plural, row.resource.kind, row.resource.namespaced, row.verbs, row.subresources, row.definition)
-        for row in kinds.of(group, version)
-    ]
-    return hashlib.sha256(_sources() + repr(rows).encode()).hexdigest().upper()
-
-
-@lru_cache(maxsize=1)
-def _sources() -> bytes:
-    return b"".join(_digest(path) for path in (definitions.path_of_definitions(), Path(__file__)))
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _document(kinds: Kinds, group: str, version: str) -> bytes:
-    rows = kinds.of(group, version)
-    raw = definitions.raw_definitions(rows)
-    paths: dict[str, Any] = {}
-    for row in rows:
-        paths |= _paths_of(row, raw)
-    wanted = {name.decode() for name in _references(codec.encode(paths))} & raw.keys()
-    schemas = {
-        name: _published(codec.decode(bytes(raw[name])), top=True) for name in definitions.reachable(raw, wanted)
-    }
-    return codec.encode(
-        {
-            "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.0"},
-            "paths": paths,
-            "components": {"schemas": schemas},
-        }
-    )
-
-
-def _references(encoded: bytes) -> list[bytes]:
-    return [part.split(b'"', 1)[0] for part in encoded.split(b"#/components/schemas/")[1:]]
-
-
-def _published(described: dict[str, Any], *, top: bool = False) -> dict[str, Any]:
-    """A definition in the dialect of Kubernetes' own documents: one type, and references with company in an `allOf`."""
-    made: dict[str, Any] = {}
-    for key, value in described.items():
-        match key:
-            case "type":
-                made[key] = value if isinstance(value, str) else next(word for word in value if word != "null")
-            case "$ref":
-                reference = {"$ref": value.replace("#/$defs/", "#/components/schemas/")}
-                made |= reference if len(described) == 1 else {"allOf": [reference]}
-            case "properties":
-                made[key] = {name: _published(field) for name, field in value.items()}
-                if top:
-                    # The file pins these two to the kind's own values, which `kubectl explain` would print as a choice.
-                    for name in ("apiVersion", "kind"):
-                        made[key].get(name, {}).pop("enum", None)
-            case "items" | "additionalProperties" if isinstance(value, dict):
-                made[key] = _published(value)
-            case "oneOf" | "anyOf" | "allOf":
-                made[key] = [_published(choice) for choice in value]
-            case _:
-                made[key] = value
-    return made
-
-
-def _paths_of(row: Kind, raw: Mapping[str, Any]) -> dict[str, Any]:
+def paths_of(row: Kind, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Its paths, each with its operations. `raw` are the definitions there are: a kind without one is not spoken of."""
     resource = row.resource
     schema = definitions.name_of(row)
     collection = resource.path("{namespace}")
@@ -155,7 +59,7 @@ def _paths_of(row: Kind, raw: Mapping[str, Any]) -> dict[str, Any]:
         paths[item] = _item(row, schema, verbs)
     for subresource in row.subresources:
         paths[f"{item}/{subresource.name}"] = _subresource(row, subresource, schema, raw)
-    return {path: _with_path_parameters(path, operations) for path, operations in paths.items() if operations}
+    return {path: _completed(row, path, operations) for path, operations in paths.items() if operations}
 
 
 def _collection(row: Kind, schema: str, verbs: set[str]) -> dict[str, Any]:
@@ -187,7 +91,11 @@ def _subresource(row: Kind, subresource: Subresource, schema: str, raw: Mapping[
     group, version = row.resource.group, row.resource.version
     if subresource.version:
         group, version = subresource.group, subresource.version
-    spoken = definitions.definition_name(group, version, subresource.kind)
+    spoken = (
+        schema
+        if subresource.kind == row.resource.kind
+        else definitions.definition_name(group, version, subresource.kind)
+    )
     if spoken not in raw or subresource.name == "log":
         # Streams: what passes is not JSON.
         return {"get": _operation(row, "connect" if subresource.name != "log" else "get", "", (), subresource)}
@@ -236,10 +144,37 @@ def _operation(
     return operation
 
 
-def _with_path_parameters(path: str, operations: dict[str, Any]) -> dict[str, Any]:
+def _completed(row: Kind, path: str, operations: dict[str, Any]) -> dict[str, Any]:
+    """With the parameters of the path, and a name for each operation by which clients' generators call it."""
+    group, version = row.resource.group, row.resource.version
+    for method, operation in operations.items():
+        operation["tags"] = [f"{_uncapitalised(_camel(group or 'core'))}_{version}"]
+        operation["operationId"] = _operation_id(row, path, method, operation["x-kubernetes-action"])
     names = [name for name in ("name", "namespace") if f"{{{name}}}" in path]
     shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     return operations | {"parameters": [*shared, _parameter("pretty")]}
+
+
+def _operation_id(row: Kind, path: str, method: str, action: str) -> str:
+    """As Kubernetes names them: `readCoreV1NamespacedPodStatus`, `listAppsV1DeploymentForAllNamespaces`."""
+    resource = row.resource
+    verb, of = _ACTIONS.get(action, (action, ""))
+    if action == "connect":
+        of = method.title()
+    if "{namespace}" in path:
+        of += "Namespaced"
+    subresource = path.partition("{name}/")[2]
+    everywhere = "ForAllNamespaces" if resource.namespaced and "{namespace}" not in path else ""
+    version = resource.version[:1].upper() + resource.version[1:]
+    return f"{verb}{_camel(resource.group or 'core')}{version}{of}{resource.kind}{_camel(subresource)}{everywhere}"
+
+
+def _uncapitalised(word: str) -> str:
+    return word[:1].lower() + word[1:]
+
+
+def _camel(dotted: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in dotted.removesuffix(".k8s.io").split("."))
 
 
 def _parameter(name: str) -> dict[str, Any]:
