@@ -1,0 +1,1 @@
+"""Planting small bugs to see which tests notice: see `main`."""

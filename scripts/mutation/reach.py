@@ -1,0 +1,51 @@
+"""Which tests can notice a bug in a module: those that import it, nearest first. Pure, but for reading the tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: Whoever imports a module over more steps than this tests something else.
+STEPS_MAX = 3
+
+
+def imports_of(path: Path, root: Path, known: Mapping[str, Path]) -> set[Path]:
+    """The files of the tree that a file imports."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found.update(known[name] for name in names if name in known)
+    return found
+
+
+def reaching_tests(root: Path) -> dict[Path, list[Path]]:
+    """For every module, the test files that reach it within `STEPS_MAX` imports, the nearest first."""
+    files = [path for top in ("orchestrator", "node_agent", "netproxy", "tests") for path in (root / top).rglob("*.py")]
+    known = {_dotted(path, root): path for path in files}
+    imports = {path: imports_of(path, root, known) for path in files}
+    tests = [path for path in files if path.name.startswith("test_") and "e2e" not in path.parts]
+    reached: dict[Path, list[tuple[int, Path]]] = {}
+    for test in sorted(tests):
+        for module, steps in _reach(test, imports).items():
+            reached.setdefault(module, []).append((steps, test))
+    return {module: [test for _, test in sorted(found)] for module, found in reached.items()}
+
+
+def _reach(start: Path, imports: Mapping[Path, set[Path]]) -> dict[Path, int]:
+    steps = {start: 0}
+    edge: Sequence[Path] = [start]
+    for distance in range(1, STEPS_MAX + 1):
+        edge = [path for one in edge for path in imports[one] if path not in steps]
+        steps |= dict.fromkeys(edge, distance)
+    del steps[start]
+    return steps
+
+
+def _dotted(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
