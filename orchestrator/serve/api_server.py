@@ -87,7 +87,7 @@ def composed(
         cache=cache,
         authenticator=AuthenticatorChain(links),
         authorizer=build_authorizer(cache),
-        admission=build_admission(cache, dice),
+        admission=build_admission(),
         clock=clock,
         dice=dice,
         settings=ServerSettings(service_cidr=config.service_cidr, node_ports=(int(first), int(last))),

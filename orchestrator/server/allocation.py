@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from random import Random
 from typing import Any
 
 import msgspec
@@ -36,12 +36,11 @@ Taken = tuple[str, str | int]
 
 
 class ServiceAddresses:
-    """Hands out addresses and node ports. What is handed out counts as taken until `release`, or the service's end."""
+    """Which addresses and node ports are free. What is taken counts until `release`, or the service's end."""
 
-    def __init__(self, *, service_cidr: str, node_ports: tuple[int, int], dice: random.Random) -> None:
+    def __init__(self, *, service_cidr: str, node_ports: tuple[int, int]) -> None:
         self._network = ipaddress.ip_network(service_cidr)
         self._ports = node_ports
-        self._dice = dice
         # Counted: an update may hold what the stored service holds as well.
         self._taken: dict[Taken, int] = {}
 
@@ -52,31 +51,31 @@ class ServiceAddresses:
         for taken in _held(old):
             self._give_back(taken)
 
-    def assign(self, service: Object, old: Object | None) -> tuple[list[Taken], list[Problem]]:
-        """Fill in what the service needs and check what it asks for.
-
-        Returns what was taken on its behalf, to `release` once the write is in the store or has failed.
-        """
+    def plan(self, service: Object, old: Object | None, chance: Random) -> tuple[list[Taken], list[Problem]]:
+        """Fill in what the service needs and check what it asks for. Takes nothing; says what is to be taken."""
         held = _held(codec.encode(old)) if old is not None else []
-        taken: list[Taken] = []
-        found: list[Problem] = []
+        planned: list[Taken] = []
         spec = service["spec"]
         if spec.get("type", "ClusterIP") == "ExternalName":
-            return taken, found
-        found += self._assign_address(spec, held, taken)
+            return planned, []
+        found = self._plan_address(spec, held, planned, chance)
         if spec.get("type") in ("NodePort", "LoadBalancer"):
-            found += self._assign_ports(spec, held, taken)
-        if found:
-            self.release(taken)
-            return [], found
-        return taken, found
+            found += self._plan_ports(spec, held, planned, chance)
+        return ([], found) if found else (planned, found)
+
+    def take(self, planned: Iterable[Taken]) -> None:
+        """Take what was planned, at once: whoever plans after this finds it taken."""
+        for one in planned:
+            self._take(one)
 
     def release(self, taken: Iterable[Taken]) -> None:
-        """Give back what `assign` took; by then the store's own count holds what is in use."""
+        """Give back what was taken, once the write is in the store, whose own count then holds it, or has failed."""
         for one in taken:
             self._give_back(one)
 
-    def _assign_address(self, spec: dict[str, Any], held: list[Taken], taken: list[Taken]) -> list[Problem]:
+    def _plan_address(
+        self, spec: dict[str, Any], held: list[Taken], planned: list[Taken], chance: Random
+    ) -> list[Problem]:
         asked = (spec.get("clusterIPs") or [spec.get("clusterIP") or ""])[0] or spec.get("clusterIP") or ""
         if asked == "None":
             spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
@@ -84,7 +83,7 @@ class ServiceAddresses:
         if not asked and held and (kept := next((str(value) for what, value in held if what == "ip"), "")):
             asked = kept
         if not asked:
-            asked = self._free_address()
+            asked = self._free_address(chance)
             if not asked:
                 return [invalid("spec.clusterIPs", [], "failed to allocate IP: range is full")]
         elif ("ip", asked) not in held:
@@ -93,20 +92,24 @@ class ServiceAddresses:
                 words = f"failed to allocate IP {asked}: {why}"
                 return [invalid("spec.clusterIPs", [asked], words)]
         spec["clusterIP"], spec["clusterIPs"] = asked, [asked]
-        self._take(("ip", asked))
-        taken.append(("ip", asked))
+        planned.append(("ip", asked))
         return []
 
-    def _assign_ports(self, spec: dict[str, Any], held: list[Taken], taken: list[Taken]) -> list[Problem]:
+    def _plan_ports(
+        self, spec: dict[str, Any], held: list[Taken], planned: list[Taken], chance: Random
+    ) -> list[Problem]:
         found: list[Problem] = []
-        before = [one for one in held if one[0] != "ip"]
+        before = {one for one in held if one[0] != "ip"}
+        own: set[Taken] = set()
+        # One number for the same port over TCP and UDP, as long as nobody else has it.
+        numbers: dict[int, int] = {}
         for index, port in enumerate(spec.get("ports") or ()):
             protocol = port.get("protocol", "TCP")
             asked = port.get("nodePort") or 0
             path = f"spec.ports[{index}].nodePort"
             if asked:
                 one = (protocol, asked)
-                if one not in before and one in self._taken and one not in taken:
+                if one not in before and one in self._taken and one not in own:
                     found.append(invalid(path, asked, "provided port is already allocated"))
                     continue
                 if not self._ports[0] <= asked <= self._ports[1]:
@@ -114,22 +117,15 @@ class ServiceAddresses:
                     found.append(invalid(path, asked, f"{words}{self._ports[0]}-{self._ports[1]}"))
                     continue
             else:
-                # One number for the same port over TCP and UDP, as long as nobody else has it.
-                same = next(
-                    (
-                        other["nodePort"]
-                        for other in spec["ports"][:index]
-                        if other.get("port") == port.get("port") and other.get("nodePort")
-                    ),
-                    0,
-                )
-                free = same and (protocol, same) not in self._taken
-                port["nodePort"] = asked = same if free else self._free_port(protocol)
+                same = numbers.get(port.get("port"), 0)
+                free = same and (protocol, same) not in self._taken and (protocol, same) not in own
+                port["nodePort"] = asked = same if free else self._free_port(protocol, own, chance)
                 if not asked:
                     found.append(invalid(path, 0, "failed to allocate a nodePort: range is full"))
                     continue
-            self._take((protocol, asked))
-            taken.append((protocol, asked))
+            numbers.setdefault(port.get("port"), asked)
+            own.add((protocol, asked))
+            planned.append((protocol, asked))
         return found
 
     def _why_not(self, asked: str) -> str:
@@ -141,23 +137,25 @@ class ServiceAddresses:
             return f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {self._network}"
         return "provided IP is already allocated" if ("ip", asked) in self._taken else ""
 
-    def _free_address(self) -> str:
+    def _free_address(self, chance: Random) -> str:
         first, last = int(self._network.network_address) + 1, int(self._network.broadcast_address) - 1
         # Below this are the addresses that people ask for by number, as Kubernetes leaves them.
         low = min(first + min(max(16, self._network.num_addresses // 16), 256), last)
-        return str(self._pick("ip", low, last) or self._pick("ip", first, last - 1) or "")
+        found = self._pick("ip", low, last, (), chance) or self._pick("ip", first, last - 1, (), chance)
+        return str(found or "")
 
-    def _free_port(self, protocol: str) -> int:
-        return int(self._pick(protocol, *self._ports) or 0)
+    def _free_port(self, protocol: str, own: Collection[Taken], chance: Random) -> int:
+        return int(self._pick(protocol, *self._ports, own, chance) or 0)
 
-    def _pick(self, what: str, first: int, last: int) -> str | int | None:
+    def _pick(self, what: str, first: int, last: int, own: Collection[Taken], chance: Random) -> str | int | None:
+        def is_free(value: str | int) -> bool:
+            return (what, value) not in self._taken and (what, value) not in own
+
         for _ in range(_ATTEMPTS_RANDOM):
-            value = self._named(what, self._dice.randint(first, last))
-            if (what, value) not in self._taken:
+            value = self._named(what, chance.randint(first, last))
+            if is_free(value):
                 return value
-        return next(
-            (value for n in range(first, last + 1) if (what, value := self._named(what, n)) not in self._taken), None
-        )
+        return next((value for n in range(first, last + 1) if is_free(value := self._named(what, n))), None)
 
     def _named(self, what: str, number: int) -> str | int:
         return str(ipaddress.ip_address(number)) if what == "ip" else number

@@ -100,7 +100,7 @@ def build_server(
     `documents` are plain JSON documents by path (OpenID discovery).
     """
     chosen = settings or ServerSettings()
-    addresses = ServiceAddresses(service_cidr=chosen.service_cidr, node_ports=chosen.node_ports, dice=dice)
+    addresses = ServiceAddresses(service_cidr=chosen.service_cidr, node_ports=chosen.node_ports)
     for value in cache.list(SERVICES):
         addresses.observe(None, value)
     cache.subscribe(SERVICES, addresses.observe)

@@ -144,8 +144,8 @@ def changed(manifest: Manifest, path: str, value: Any = _MISSING) -> Manifest:
 def created(strategy: Strategy, manifest: Manifest) -> Manifest:
     """The object as a create would store it, without what the server adds to its metadata."""
     obj = copy.deepcopy(manifest)
-    strategy.prepare_create(obj)
     strategy.default(obj)
+    strategy.prepare_create(obj)
     return obj
 
 
@@ -157,8 +157,8 @@ def refusals(strategy: Strategy, manifest: Manifest) -> list[str]:
 def updated(strategy: Strategy, manifest: Manifest, old: Manifest) -> Manifest:
     """The object as an update of the stored `old` would store it."""
     obj = copy.deepcopy(manifest)
-    strategy.prepare_update(obj, copy.deepcopy(old))
     strategy.default(obj)
+    strategy.prepare_update(obj, copy.deepcopy(old))
     return obj
 
 

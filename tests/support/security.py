@@ -18,6 +18,7 @@ from orchestrator.api.resources import (
 )
 from orchestrator.server.admission.base import AdmissionRequest, Operation
 from orchestrator.server.authentication.base import AUTHENTICATED, MASTERS, User
+from orchestrator.server.dice import Dice
 
 ADMIN = User("kubernetes-admin", (MASTERS, AUTHENTICATED))
 SOMEBODY = User("jane", (AUTHENTICATED,))
@@ -97,6 +98,7 @@ def an_admission(
     user: User = ADMIN,
     subresource: str = "",
     options: Mapping[str, Any] | None = None,
+    objects: FakeObjects | None = None,
 ) -> AdmissionRequest:
     """A write on its way; namespace and name are those of the object."""
     kind = BUILT_IN.find(resource.group, resource.version, resource.plural)
@@ -110,6 +112,8 @@ def an_admission(
         user=user,
         namespace=meta.get("namespace", ""),
         name=meta.get("name", ""),
+        objects=objects or FakeObjects(),
+        dice=Dice(7),
         subresource=subresource,
         options=options or {},
     )

@@ -129,7 +129,7 @@ async def a_running_server(
         cache=cache,
         authenticator=authenticator or ByToken(),
         authorizer=authorizer or build_authorizer(cache),
-        admission=admission or build_admission(cache, Random(1)),
+        admission=admission or build_admission(),
         clock=the_clock,
         dice=Random(7),
         settings=settings,

@@ -246,8 +246,8 @@ class FakeApi:
         given = obj.get("status")
         row = BUILT_IN.find(resource.group, resource.version, resource.plural)
         assert row is not None
-        row.strategy.prepare_create(obj)
         row.strategy.default(obj)
+        row.strategy.prepare_create(obj)
         if given:
             obj["status"] = {**(obj.get("status") or {}), **given}
         self.revision += 1

@@ -30,12 +30,8 @@ class _Workload(SpecAndStatus):
 
     counts: ClassVar[Sequence[str]] = ()
 
-    def prepare_create(self, obj: Object) -> None:
-        super().prepare_create(obj)
-        obj.setdefault("spec", {})
-
     def default(self, obj: Object) -> None:
-        spec = obj["spec"]
+        spec = obj.setdefault("spec", {})
         if spec.get("replicas") is None:
             spec["replicas"] = 1
         default_template(spec.setdefault("template", {}))

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem
 
 
+class Asker(Protocol):
+    """Who asks for an object, as the server knows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def extra(self) -> Mapping[str, Sequence[str]]: ...
+
+
 class Strategy:
     """The rules of one kind; kinds with rules of their own override what differs.
 
-    The server calls, in this order, on its own copy of the object: `prepare_create` or `prepare_update`, `default`,
-    then `validate_create` or `validate_update`. Metadata that every kind shares (name, labels, uid, generation,
-    timestamps, managedFields) is the server's business, not a strategy's. Only its validation is here: every
-    `validate_…` of a kind includes `metadata.validate_object_meta`, so that one answer names all that is wrong.
+    The server calls, in this order, on its own copy of the object: `default`, `prepare_create` or `prepare_update`,
+    then `validate_create` or `validate_update`; `doors.py` has the order of what comes in another way. Metadata that
+    every kind shares (name, labels, uid, generation, timestamps, managedFields) is the server's business, not a
+    strategy's. Only its validation is here: every `validate_…` of a kind includes `metadata.validate_object_meta`, so
+    that one answer names all that is wrong.
     """
 
     #: `spec` changes raise `metadata.generation`; kinds without a spec/status split say False.
@@ -29,6 +44,9 @@ class Strategy:
     def prepare_create(self, obj: Object) -> None:
         """Drop what a client may not set on create (by default: `status`, where there is a status subresource)."""
 
+    def sign(self, obj: Object, asker: Asker) -> None:
+        """Write down on a new object who asks for it, for kinds where that matters: it is not the client's to say."""
+
     def prepare_update(self, obj: Object, old: Object) -> None:
         """Carry over what a client may not change through the main resource (by default: `status`)."""
 
@@ -36,7 +54,7 @@ class Strategy:
         """Carry over all but the status; the default keeps the old spec and metadata, as Kubernetes does."""
 
     def default(self, obj: Object) -> None:
-        """Fill Kubernetes' defaults in place; idempotent."""
+        """Fill Kubernetes' defaults in place; idempotent, since admission may add what needs some too."""
 
     def validate_create(self, obj: Object) -> Sequence[Problem]:
         """All rules the object breaks; empty if none. The schema was checked before: types are right."""

@@ -6,14 +6,17 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from orchestrator.api import names
+from orchestrator.api.doors import Door
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, not_supported, required, too_long
+from orchestrator.api.strategies.base import Asker, Strategy
 from orchestrator.api.strategies.rules import Problems, is_label, is_subdomain
 from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
 
@@ -57,6 +60,16 @@ class _CertificateSigningRequests(SpecAndStatus):
 
     def name_rule(self, name: str) -> Sequence[str]:
         return names.is_valid_path_segment(name)
+
+    def sign(self, obj: Object, asker: Asker) -> None:
+        spec = obj.setdefault("spec", {})
+        spec["username"], spec["groups"] = asker.name, list(asker.groups)
+        spec.pop("uid", None)
+        spec.pop("extra", None)
+        if asker.uid:
+            spec["uid"] = asker.uid
+        if asker.extra:
+            spec["extra"] = {key: list(values) for key, values in asker.extra.items()}
 
     def prepare_update(self, obj: Object, old: Object) -> None:
         # What was asked for is what gets signed: only metadata changes after creation.
@@ -107,6 +120,26 @@ class _CertificateSigningRequests(SpecAndStatus):
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval(Door):
+    """`/approval`: only the conditions of the status may change."""
+
+    name: str = "approval"
+
+    def prepare(self, strategy: Strategy, obj: Object, old: Object | None, now: str) -> None:
+        assert old is not None
+        status = {**(old.get("status") or {}), "conditions": (obj.get("status") or {}).get("conditions") or []}
+        for condition in status["conditions"]:
+            condition.setdefault("lastUpdateTime", now)
+            condition.setdefault("lastTransitionTime", now)
+        obj.clear()
+        obj.update({**old, "metadata": dict(old["metadata"]), "status": status})
+
+    def validate(self, strategy: Strategy, obj: Object, old: Object | None) -> Sequence[Problem]:
+        assert old is not None
+        return strategy.validate_status_update(obj, old)
 
 
 def validate_signer_name(field: str, signer: str) -> Problems:

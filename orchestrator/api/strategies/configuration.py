@@ -47,14 +47,14 @@ class _Secrets(Named):
     has_generation = False
     changes_first = True
 
+    def prepare_create(self, obj: Object) -> None:
+        obj["type"] = obj.get("type") or _OPAQUE
+
     def prepare_update(self, obj: Object, old: Object) -> None:
-        # An update that leaves the type out means the type it has.
-        if not obj.get("type") and old.get("type"):
-            obj["type"] = old["type"]
+        # No default: an update that leaves the type out means the type it has.
+        obj["type"] = obj.get("type") or old.get("type") or _OPAQUE
 
     def default(self, obj: Object) -> None:
-        if not obj.get("type"):
-            obj["type"] = _OPAQUE
         plain = obj.pop("stringData", None)
         if plain:
             data = obj["data"] = dict(obj.get("data") or {})

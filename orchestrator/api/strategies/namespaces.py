@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from orchestrator.api.doors import Door
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, invalid
+from orchestrator.api.strategies.base import Strategy
 from orchestrator.api.strategies.metadata import standard_finalizer
 from orchestrator.api.strategies.rules import is_label, qualified_name
 from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
@@ -62,9 +65,26 @@ class _Namespaces(SpecAndStatus):
         return {"status.phase": phase, "name": (obj.get("metadata") or {}).get("name", "")}
 
 
-def validate_finalize(obj: Object, old: Object) -> Sequence[Problem]:
-    """The rules of an update through the `finalize` subresource."""
-    return [*NAMESPACES_STRATEGY._metadata(obj, old), *_finalizers(obj)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finalize(Door):
+    """`/finalize`: only the finalizers of the spec may change; with the last of them, the namespace goes."""
+
+    name: str = "finalize"
+
+    def prepare(self, strategy: Strategy, obj: Object, old: Object | None, now: str) -> None:
+        assert old is not None
+        finalizers = (obj.get("spec") or {}).get("finalizers") or []
+        meta = {**old["metadata"], "finalizers": obj["metadata"].get("finalizers") or []}
+        if not meta["finalizers"]:
+            del meta["finalizers"]
+        spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
+        if finalizers:
+            spec["finalizers"] = finalizers
+        obj.clear()
+        obj.update({**old, "metadata": meta, "spec": spec})
+
+    def validate(self, strategy: Strategy, obj: Object, old: Object | None) -> Sequence[Problem]:
+        return [*NAMESPACES_STRATEGY._metadata(obj, old), *_finalizers(obj)]
 
 
 def _finalizers(obj: Object) -> list[Problem]:

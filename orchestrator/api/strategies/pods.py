@@ -70,7 +70,7 @@ class _Pods(Strategy):
             status["podIPs"] = [{"ip": address}]
 
     def default(self, obj: Object) -> None:
-        default_pod(obj["spec"])
+        default_pod(obj.setdefault("spec", {}))
 
     def validate_create(self, obj: Object) -> Sequence[Problem]:
         problems = _validate(obj, None)

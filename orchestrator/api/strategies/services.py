@@ -37,6 +37,7 @@ class _Services(SpecAndStatus):
         spec = obj.setdefault("spec", {})
         if spec.get("clusterIP") and not spec.get("clusterIPs"):
             spec["clusterIPs"] = [spec["clusterIP"]]
+        _choose_families(spec)
 
     def prepare_update(self, obj: Object, old: Object) -> None:
         keep(obj, old, "status")
@@ -44,6 +45,7 @@ class _Services(SpecAndStatus):
         _take_over_allocated(spec, before)
         _tie_cluster_ips(spec, before)
         _drop_what_the_type_lacks(spec, before)
+        _choose_families(spec)
         if service_type(spec) != "LoadBalancer" and "status" in obj:
             obj["status"] = {**obj["status"], "loadBalancer": {}}
 
@@ -65,10 +67,8 @@ class _Services(SpecAndStatus):
             spec["externalTrafficPolicy"] = "Cluster"
         if kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is None:
             spec["allocateLoadBalancerNodePorts"] = True
-        if kind != "ExternalName":
-            if spec.get("internalTrafficPolicy") is None:
-                spec["internalTrafficPolicy"] = "Cluster"
-            _default_families(spec)
+        if kind != "ExternalName" and spec.get("internalTrafficPolicy") is None:
+            spec["internalTrafficPolicy"] = "Cluster"
         for ingress in ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
             if ingress.get("ip") and ingress.get("ipMode") is None:
                 ingress["ipMode"] = "VIP"
@@ -115,8 +115,13 @@ def _default_affinity(spec: Object) -> None:
             spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _AFFINITY_TIMEOUT_S}}
 
 
-def _default_families(spec: Object) -> None:
-    """Addresses are of one family here; only a headless service without selector may name both."""
+def _choose_families(spec: Object) -> None:
+    """Addresses are of one family here; only a headless service without selector may name both.
+
+    No default: what is left out of an update is what the service has.
+    """
+    if service_type(spec) == "ExternalName":
+        return
     families = spec.get("ipFamilies") or []
     if is_headless(spec) and not spec.get("selector"):
         policy = spec.setdefault("ipFamilyPolicy", "RequireDualStack")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import Resource
 from orchestrator.server.authentication.base import User
+from orchestrator.server.dice import Dice
 
 if TYPE_CHECKING:
     from orchestrator.api.kinds import Kind
@@ -21,6 +22,7 @@ class AdmissionRequest:
     """One write on its way to the store. Plugins may change `obj` in place while mutating, nothing else ever.
 
     `obj` is None for deletions, `old` for creations. `options` are the request's create, update or delete options.
+    `objects` and `dice` are all that a plugin may know besides.
     """
 
     kind: Kind
@@ -30,16 +32,21 @@ class AdmissionRequest:
     user: User
     namespace: str
     name: str
+    objects: Objects
+    dice: Dice
     subresource: str = ""
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Admission(Protocol):
-    """One link of the chain, or the chain itself. Synchronous; raises `Forbidden`, `Invalid` … to refuse."""
+    """One link of the chain, or the chain itself. Synchronous and without memory; raises `Forbidden` … to refuse."""
 
     def mutate(self, request: AdmissionRequest) -> None:
-        """Fill in or change `request.obj`; called before the schema and the strategy see it."""
+        """Fill in or change `request.obj`, whose types have been checked and defaults filled in.
+
+        What is left to default in what is added, is defaulted afterwards; then the strategy prepares and validates.
+        """
         ...
 
     def validate(self, request: AdmissionRequest) -> None:

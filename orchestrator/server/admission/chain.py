@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
-from orchestrator.server.admission.base import Admission, AdmissionRequest, Objects
+from orchestrator.server.admission.base import Admission, AdmissionRequest
 from orchestrator.server.admission.certificate_subjects import CertificateSubjectRestriction
 from orchestrator.server.admission.default_tolerations import DefaultTolerationSeconds
 from orchestrator.server.admission.namespace_lifecycle import NamespaceLifecycle
@@ -30,13 +29,13 @@ class AdmissionChain:
             link.validate(request)
 
 
-def build_admission(objects: Objects, dice: random.Random) -> AdmissionChain:
+def build_admission() -> AdmissionChain:
     """The cluster's chain. LimitRanger's place is after the namespace's; ResourceQuota's is the very end."""
     return AdmissionChain(
         (
-            NamespaceLifecycle(objects),
-            ServiceAccountAdmission(objects, dice),
-            NodeRestriction(objects),
+            NamespaceLifecycle(),
+            ServiceAccountAdmission(),
+            NodeRestriction(),
             TaintNodesByCondition(),
             Priority(),
             DefaultTolerationSeconds(),

@@ -6,7 +6,7 @@ from orchestrator.api.codec import decode_into
 from orchestrator.api.resources import NAMESPACES
 from orchestrator.api.views.meta import ObjectMeta, View
 from orchestrator.machinery.errors import NotFound
-from orchestrator.server.admission.base import AdmissionRequest, Objects
+from orchestrator.server.admission.base import AdmissionRequest
 from orchestrator.server.admission.refusals import forbid
 
 IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -24,10 +24,7 @@ class _Namespace(View, frozen=True):
 
 
 class NamespaceLifecycle:
-    """Kubernetes' plugin of this name. Reads the watch cache, which has every acknowledged write."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    """Kubernetes' plugin of this name."""
 
     def mutate(self, request: AdmissionRequest) -> None:
         # Checked before anything else is looked at, so that the namespace is what the client hears about first.
@@ -39,7 +36,7 @@ class NamespaceLifecycle:
             or resource.plural in _QUESTIONS
         ):
             return
-        stored = self._objects.get(NAMESPACES, "", request.namespace)
+        stored = request.objects.get(NAMESPACES, "", request.namespace)
         if stored is None:
             raise NotFound(
                 f'namespaces "{request.namespace}" not found', details={"name": request.namespace, "kind": "namespaces"}

@@ -12,7 +12,7 @@ from orchestrator.api.codec import decode, decode_into, encode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS, LEASES, NODES, PODS, SERVICEACCOUNTS
 from orchestrator.machinery.certificates import BadCertificate, request_facts
-from orchestrator.server.admission.base import AdmissionRequest, Objects
+from orchestrator.server.admission.base import AdmissionRequest
 from orchestrator.server.admission.refusals import forbid, named_by
 from orchestrator.server.admission.service_account import MIRROR_ANNOTATION
 from orchestrator.server.authorization.node import LEASE_NAMESPACE, NODE_PREFIX, node_name
@@ -43,9 +43,6 @@ _KUBELET_LABEL_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
 class NodeRestriction:
     """Kubernetes' plugin of this name; has nothing to say about anybody who is not a node."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-
     def mutate(self, request: AdmissionRequest) -> None:
         """Nothing to fill in."""
 
@@ -55,60 +52,60 @@ class NodeRestriction:
             return
         resource = request.kind.resource
         if resource == PODS:
-            self._check_pod(node, request)
+            _check_pod(node, request)
         elif resource == NODES:
             _check_node(node, request)
         elif resource == SERVICEACCOUNTS and request.subresource == "token":
-            self._check_token(node, request)
+            _check_token(node, request)
         elif resource == LEASES:
             _check_lease(node, request)
         elif resource == CERTIFICATESIGNINGREQUESTS and request.operation == "CREATE" and not request.subresource:
             _check_signing_request(node, request)
 
-    def _check_pod(self, node: str, request: AdmissionRequest) -> None:
-        match request.operation, request.subresource:
-            case "CREATE", "":
-                _check_mirror_pod(node, request)
-            case "CREATE", "eviction":
-                stored = self._objects.get(PODS, request.namespace, request.name)
-                if stored is not None and decode_into(stored, PodReferences).spec.node_name != node:
-                    raise forbid(request, f"node {_quoted(node)} can only evict pods with spec.nodeName set to itself")
-            case "UPDATE", "status":
-                old, new = request.old or {}, request.obj or {}
-                if _spec(old).get("nodeName") != node:
-                    raise forbid(
-                        request,
-                        f"node {_quoted(node)} can only update pod status for pods with spec.nodeName set to itself",
-                    )
-                if _labels(old) != _labels(new):
-                    raise forbid(request, f"node {_quoted(node)} cannot update labels through pod status")
-            case "DELETE", "":
-                # A deletion of something that is not there any more is answered by the deletion itself.
-                if request.old is not None and _spec(request.old).get("nodeName") != node:
-                    raise forbid(request, f"node {_quoted(node)} can only delete pods with spec.nodeName set to itself")
-            case _:
-                raise forbid(
-                    request, f"unexpected operation {request.operation} on pods/{request.subresource} by a node"
-                )
 
-    def _check_token(self, node: str, request: AdmissionRequest) -> None:
-        reference = _spec(request.obj or {}).get("boundObjectRef") or {}
-        if reference.get("kind") != "Pod" or reference.get("apiVersion") != "v1" or not reference.get("name"):
-            raise forbid(request, "node requested token not bound to a pod")
-        if not reference.get("uid"):
-            raise forbid(request, "node requested token with a pod binding without a uid")
-        stored = self._objects.get(PODS, request.namespace, str(reference["name"]))
-        if stored is None:
-            raise forbid(request, f'pod "{reference["name"]}" not found')
-        pod = decode(stored)
-        if pod["metadata"]["uid"] != reference["uid"]:
-            raise forbid(
-                request,
-                f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
-                "The object might have been deleted and then recreated",
-            )
-        if _spec(pod).get("nodeName") != node:
-            raise forbid(request, "node requested token bound to a pod scheduled on a different node")
+def _check_pod(node: str, request: AdmissionRequest) -> None:
+    match request.operation, request.subresource:
+        case "CREATE", "":
+            _check_mirror_pod(node, request)
+        case "CREATE", "eviction":
+            stored = request.objects.get(PODS, request.namespace, request.name)
+            if stored is not None and decode_into(stored, PodReferences).spec.node_name != node:
+                raise forbid(request, f"node {_quoted(node)} can only evict pods with spec.nodeName set to itself")
+        case "UPDATE", "status":
+            old, new = request.old or {}, request.obj or {}
+            if _spec(old).get("nodeName") != node:
+                raise forbid(
+                    request,
+                    f"node {_quoted(node)} can only update pod status for pods with spec.nodeName set to itself",
+                )
+            if _labels(old) != _labels(new):
+                raise forbid(request, f"node {_quoted(node)} cannot update labels through pod status")
+        case "DELETE", "":
+            # A deletion of something that is not there any more is answered by the deletion itself.
+            if request.old is not None and _spec(request.old).get("nodeName") != node:
+                raise forbid(request, f"node {_quoted(node)} can only delete pods with spec.nodeName set to itself")
+        case _:
+            raise forbid(request, f"unexpected operation {request.operation} on pods/{request.subresource} by a node")
+
+
+def _check_token(node: str, request: AdmissionRequest) -> None:
+    reference = _spec(request.obj or {}).get("boundObjectRef") or {}
+    if reference.get("kind") != "Pod" or reference.get("apiVersion") != "v1" or not reference.get("name"):
+        raise forbid(request, "node requested token not bound to a pod")
+    if not reference.get("uid"):
+        raise forbid(request, "node requested token with a pod binding without a uid")
+    stored = request.objects.get(PODS, request.namespace, str(reference["name"]))
+    if stored is None:
+        raise forbid(request, f'pod "{reference["name"]}" not found')
+    pod = decode(stored)
+    if pod["metadata"]["uid"] != reference["uid"]:
+        raise forbid(
+            request,
+            f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated",
+        )
+    if _spec(pod).get("nodeName") != node:
+        raise forbid(request, "node requested token bound to a pod scheduled on a different node")
 
 
 def _check_mirror_pod(node: str, request: AdmissionRequest) -> None:

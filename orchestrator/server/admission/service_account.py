@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.api.codec import decode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import PODS, SERVICEACCOUNTS
-from orchestrator.server.admission.base import AdmissionRequest, Objects
+from orchestrator.server.admission.base import AdmissionRequest
 from orchestrator.server.admission.refusals import forbid
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -19,15 +18,10 @@ ROOT_CA_CONFIGMAP = "kube-root-ca.crt"
 _DEFAULT_ACCOUNT = "default"
 # An hour and seven seconds, as in Kubernetes, whose API server recognises this number.
 _TOKEN_LIFETIME_S = 3607
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class ServiceAccountAdmission:
     """Kubernetes' plugin of this name, for the creation of pods."""
-
-    def __init__(self, objects: Objects, dice: random.Random) -> None:
-        self._objects = objects
-        self._dice = dice
 
     def mutate(self, request: AdmissionRequest) -> None:
         if not _creates_pod(request) or request.obj is None:
@@ -41,10 +35,9 @@ class ServiceAccountAdmission:
         if not isinstance(name, str):
             return
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = self._account(request, name)
+        account = _account(request, name)
         if _wants_token(spec, account):
-            suffix = "".join(self._dice.choice(_SUFFIX_LETTERS) for _ in range(5))
-            mount_token(spec, VOLUME_PREFIX + suffix)
+            mount_token(spec, VOLUME_PREFIX + request.dice.volume_suffix())
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]
 
@@ -58,18 +51,19 @@ class ServiceAccountAdmission:
             if volume.get("secret") is not None:
                 raise forbid(request, "a mirror pod may not reference secrets")
 
-    def _account(self, request: AdmissionRequest, name: str) -> Object:
-        stored = self._objects.get(SERVICEACCOUNTS, request.namespace, name)
-        if stored is not None:
-            return decode(stored)
-        if name == _DEFAULT_ACCOUNT:
-            # A controller gives each namespace this account a moment after it was made; a pod that is created in that
-            # moment only has to wait for its token on the node.
-            return {}
-        raise forbid(
-            request,
-            f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found',
-        )
+
+def _account(request: AdmissionRequest, name: str) -> Object:
+    stored = request.objects.get(SERVICEACCOUNTS, request.namespace, name)
+    if stored is not None:
+        return decode(stored)
+    if name == _DEFAULT_ACCOUNT:
+        # A controller gives each namespace this account a moment after it was made; a pod that is created in that
+        # moment only has to wait for its token on the node.
+        return {}
+    raise forbid(
+        request,
+        f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found',
+    )
 
 
 def mount_token(spec: Object, volume_name: str) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.api import codec
+from orchestrator.api.doors import STATUS, Inner, Main
 from orchestrator.api.kinds import Kind, ScalePaths
 from orchestrator.api.objects import Object
 from orchestrator.api.selectors import selector_of
-from orchestrator.api.strategies.namespaces import validate_finalize
+from orchestrator.api.strategies.certificates import Approval
+from orchestrator.api.strategies.namespaces import Finalize
 from orchestrator.api.strategies.pods import validate_binding
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
-from orchestrator.server import bodies, deletion, forms, metadata, patching, refusals, writes
+from orchestrator.server import bodies, forms, patching, refusals
 from orchestrator.server.answers import Answer, success
 from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints import reads
 from orchestrator.server.endpoints import writes as main
-from orchestrator.server.endpoints.deletes import delete_one
+from orchestrator.server.writing import deletion, shell
+from orchestrator.server.writing.stages import admission_request
 
 _SCALE_VERSION = "autoscaling/v1"
 
@@ -30,19 +33,19 @@ async def answer(call: Call) -> Answer:
         case "status", "get" if kind.status:
             return await reads.get(call)
         case "status", "update" if kind.status:
-            return await main.update(call, subresource="status", prepare=writes.prepare_status)
+            return await main.update(call, door=STATUS)
         case "status", "patch" if kind.status:
-            return await main.patch(call, subresource="status", prepare=writes.prepare_status)
+            return await main.patch(call, door=STATUS)
         case "scale", "get" | "update" | "patch" if kind.scale is not None:
             return await _scale(call, kind, kind.scale)
         case "approval", "get" if name in kind.connect:
             return await reads.get(call)
         case "approval", "update" if name in kind.connect:
-            return await main.update(call, subresource="approval", prepare=_prepare_approval)
+            return await main.update(call, door=Approval())
         case "approval", "patch" if name in kind.connect:
-            return await main.patch(call, subresource="approval", prepare=_prepare_approval)
+            return await main.patch(call, door=Approval())
         case "finalize", "update" if name in kind.connect:
-            return await main.update(call, subresource="finalize", prepare=_prepare_finalize)
+            return await main.update(call, door=Finalize())
         case "binding", "create" if name in kind.connect:
             return await _bind(call, kind)
         case "eviction", "create" if name in kind.connect:
@@ -52,37 +55,6 @@ async def answer(call: Call) -> Answer:
     if any(name == subresource.name for subresource in kind.subresources):
         raise refusals.not_allowed()
     raise refusals.no_such_resource()
-
-
-def _prepare_approval(call: Call, kind: Kind, obj: Object, old: Object) -> None:
-    """Only the conditions of the status may change here."""
-    status = {**(old.get("status") or {}), "conditions": (obj.get("status") or {}).get("conditions") or []}
-    stamp = timestamp(call.core.clock.now())
-    for condition in status["conditions"]:
-        condition.setdefault("lastUpdateTime", stamp)
-        condition.setdefault("lastTransitionTime", stamp)
-    meta = {**old["metadata"], "resourceVersion": obj["metadata"].get("resourceVersion")}
-    obj.clear()
-    obj.update({**old, "metadata": meta, "status": status})
-    metadata.fill_changed(obj, old, has_generation=False)
-    if problems := kind.strategy.validate_status_update(obj, old):
-        raise refusals.invalid(kind.resource, call.request.name, problems)
-
-
-def _prepare_finalize(call: Call, kind: Kind, obj: Object, old: Object) -> None:
-    """Only the finalizers of the spec may change here; with the last of them, the object goes."""
-    finalizers = (obj.get("spec") or {}).get("finalizers") or []
-    meta = {**old["metadata"], "finalizers": obj["metadata"].get("finalizers") or []}
-    if not meta["finalizers"]:
-        del meta["finalizers"]
-    spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
-    if finalizers:
-        spec["finalizers"] = finalizers
-    obj.clear()
-    obj.update({**old, "metadata": meta, "spec": spec})
-    metadata.fill_changed(obj, old, has_generation=False)
-    if problems := validate_finalize(obj, old):
-        raise refusals.invalid(kind.resource, call.request.name, problems)
 
 
 async def _bind(call: Call, kind: Kind) -> Answer:
@@ -119,15 +91,13 @@ async def _bind(call: Call, kind: Kind) -> Answer:
         status["conditions"] = [*others, scheduled]
         return pod
 
-    await writes.change(call, kind, bind, prepare=writes.prepare_nothing, subresource="binding", admit=False)
+    await shell.change(call, kind, bind, door=Inner(name="binding"))
     return success(status=201)
 
 
 def _admit_creation(call: Call, kind: Kind, body: Object, subresource: str) -> None:
     """Admission, the Node rules among it, is asked about the body as a creation of its own."""
-    admission = writes.admission_request(
-        call, kind, "CREATE", body, None, name=call.request.name, subresource=subresource
-    )
+    admission = admission_request(kind, shell.facts_of(call), "CREATE", body, None, subresource=subresource)
     call.core.admission.mutate(admission)
     call.core.admission.validate(admission)
 
@@ -148,7 +118,7 @@ async def _evict(call: Call, kind: Kind) -> Answer:
         raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
     options = deletion.options_of(eviction.get("deleteOptions") or {}, call.request.query)
     _admit_creation(call, kind, eviction, "eviction")
-    await delete_one(call, kind, name, options, admit=False)
+    await shell.remove(call, kind, options, door=Inner(name="eviction"))
     return success(status=201)
 
 
@@ -167,7 +137,7 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
     """How many replicas there are and shall be, in one shape for every kind that has them."""
     name = call.request.name
     if call.request.verb == "get":
-        current = await writes.newest(call, kind, name)
+        current = await shell.newest(call, kind, name)
         if current is None:
             raise refusals.not_found(kind.resource, name)
         return Answer.of(_scale_of(decoded(kind, current), paths))
@@ -196,7 +166,7 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
                 obj["metadata"][field] = asked
         return obj
 
-    stored = await writes.change(call, kind, transform, subresource="scale")
+    stored = await shell.change(call, kind, transform, door=Main(name="scale"))
     return Answer.of(_scale_of(codec.decode(stored.value), paths))
 
 

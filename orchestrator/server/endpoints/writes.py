@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from orchestrator.api import codec
+from orchestrator.api.doors import MAIN, Door
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest, NotFound
-from orchestrator.server import bodies, forms, patching, writes
+from orchestrator.server import bodies, forms, patching
 from orchestrator.server.answers import Answer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
 from orchestrator.server.core import Call
-from orchestrator.server.writes import Prepare
+from orchestrator.server.writing import shell
 
 
 async def create(call: Call) -> Answer:
@@ -23,11 +24,11 @@ async def create(call: Call) -> Answer:
     check_place(call, kind, obj)
     if obj["metadata"].get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    stored = await writes.create(call, kind, obj)
+    stored = await shell.create(call, kind, obj)
     return forms.one(call, kind, stored.value, 201)
 
 
-async def update(call: Call, *, subresource: str = "", prepare: Prepare = writes.prepare_main) -> Answer:
+async def update(call: Call, *, door: Door = MAIN) -> Answer:
     """PUT: the body is the new object."""
     kind, name = call.kind, call.request.name
     forms.check(call)
@@ -39,14 +40,12 @@ async def update(call: Call, *, subresource: str = "", prepare: Prepare = writes
         raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
     body["metadata"]["name"] = name
     try:
-        stored = await writes.change(
-            call, kind, lambda old: codec.copied(body), prepare=prepare, subresource=subresource
-        )
+        stored = await shell.change(call, kind, lambda old: codec.copied(body), door=door)
     except NotFound:
-        if kind.strategy.must_exist_for_update or subresource or body["metadata"].get("resourceVersion"):
+        if kind.strategy.must_exist_for_update or door.name or body["metadata"].get("resourceVersion"):
             raise
         _check_may_create(call)
-        stored = await writes.create(call, kind, body)
+        stored = await shell.create(call, kind, body)
         return forms.one(call, kind, stored.value, 201)
     return forms.one(call, kind, stored.value)
 
@@ -59,13 +58,13 @@ def _check_may_create(call: Call) -> None:
         raise refusal(attributes, verdict)
 
 
-async def patch(call: Call, *, subresource: str = "", prepare: Prepare = writes.prepare_main) -> Answer:
+async def patch(call: Call, *, door: Door = MAIN) -> Answer:
     """PATCH in any of the forms, but for server-side apply."""
     kind = call.kind
     forms.check(call)
     bodies.check_dry_run(call)
     transform = patching.transform_of(call, kind, await patching.read(call))
-    stored = await writes.change(call, kind, transform, prepare=prepare, subresource=subresource)
+    stored = await shell.change(call, kind, transform, door=door)
     return forms.one(call, kind, stored.value)
 
 

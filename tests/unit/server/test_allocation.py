@@ -13,7 +13,19 @@ from orchestrator.server.allocation import ServiceAddresses
 
 
 def some_addresses(cidr: str = "10.96.0.0/16", ports: tuple[int, int] = (30000, 32767)) -> ServiceAddresses:
-    return ServiceAddresses(service_cidr=cidr, node_ports=ports, dice=Random(5))
+    return ServiceAddresses(service_cidr=cidr, node_ports=ports)
+
+
+CHANCE = Random(5)
+
+
+def assign(
+    addresses: ServiceAddresses, service: dict[str, Any], old: dict[str, Any] | None = None
+) -> tuple[list[Any], list[Any]]:
+    """Plan, and take what was planned, as a write does."""
+    planned, problems = addresses.plan(service, old, CHANCE)
+    addresses.take(planned)
+    return planned, problems
 
 
 def a_service(**spec: Any) -> dict[str, Any]:
@@ -31,44 +43,44 @@ def words(problems: list[Any]) -> list[str]:
 def test_an_address_is_given_and_a_wanted_one_kept() -> None:
     addresses = some_addresses()
     service = a_service()
-    assert addresses.assign(service, None)[1] == []
+    assert assign(addresses, service)[1] == []
     address = service["spec"]["clusterIP"]
     assert service["spec"]["clusterIPs"] == [address]
     wanted = a_service(clusterIP="10.96.0.10")
-    assert addresses.assign(wanted, None)[1] == []
+    assert assign(addresses, wanted)[1] == []
     assert wanted["spec"]["clusterIPs"] == ["10.96.0.10"]
-    again = addresses.assign(a_service(clusterIP="10.96.0.10"), None)[1]
+    again = assign(addresses, a_service(clusterIP="10.96.0.10"))[1]
     assert words(again) == [
         'spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: '
         "provided IP is already allocated"
     ]
-    outside = words(addresses.assign(a_service(clusterIP="10.1.0.1"), None)[1])
+    outside = words(assign(addresses, a_service(clusterIP="10.1.0.1"))[1])
     assert "is not in the valid range. The range of valid IPs is 10.96.0.0/16" in outside[0]
 
 
 def test_services_without_an_address_take_none() -> None:
     addresses = some_addresses()
-    assert addresses.assign(a_service(clusterIP="None"), None) == ([], [])
-    assert addresses.assign(a_service(type="ExternalName"), None) == ([], [])
+    assert assign(addresses, a_service(clusterIP="None")) == ([], [])
+    assert assign(addresses, a_service(type="ExternalName")) == ([], [])
 
 
 def test_a_service_that_failed_gives_everything_back() -> None:
     addresses = some_addresses()
-    taken, _ = addresses.assign(a_service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]), None)
-    _, problems = addresses.assign(
-        a_service(type="NodePort", clusterIP="10.96.7.7", ports=[{"port": 80, "nodePort": 30080}]), None
+    taken, _ = assign(addresses, a_service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}]))
+    _, problems = assign(
+        addresses, a_service(type="NodePort", clusterIP="10.96.7.7", ports=[{"port": 80, "nodePort": 30080}]), None
     )
     assert words(problems) == ["spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated"]
-    assert addresses.assign(a_service(clusterIP="10.96.7.7"), None)[1] == []
+    assert assign(addresses, a_service(clusterIP="10.96.7.7"))[1] == []
     addresses.release(taken)
-    assert addresses.assign(a_service(type="NodePort", ports=[{"port": 1, "nodePort": 30080}]), None)[1] == []
+    assert assign(addresses, a_service(type="NodePort", ports=[{"port": 1, "nodePort": 30080}]))[1] == []
 
 
 def test_one_port_over_two_protocols_gets_one_number() -> None:
     addresses = some_addresses()
     ports = [{"port": 53, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]
     service = a_service(type="NodePort", ports=ports)
-    assert addresses.assign(service, None)[1] == []
+    assert assign(addresses, service)[1] == []
     first, second = (port["nodePort"] for port in service["spec"]["ports"])
     assert first == second
 
@@ -76,27 +88,27 @@ def test_one_port_over_two_protocols_gets_one_number() -> None:
 def test_what_the_stored_service_holds_it_may_keep() -> None:
     addresses = some_addresses()
     service = a_service(type="NodePort")
-    taken, _ = addresses.assign(service, None)
+    taken, _ = assign(addresses, service)
     addresses.observe(None, stored(service))
     addresses.release(taken)
     changed = a_service(type="NodePort", clusterIP=service["spec"]["clusterIP"], ports=service["spec"]["ports"])
-    taken, problems = addresses.assign(changed, service)
+    taken, problems = assign(addresses, changed, service)
     assert problems == []
     addresses.observe(stored(service), stored(changed))
     addresses.release(taken)
     left_out = a_service()
-    addresses.assign(left_out, service)
+    assign(addresses, left_out, service)
     assert left_out["spec"]["clusterIP"] == service["spec"]["clusterIP"]
 
 
 def test_a_full_range_says_so() -> None:
     addresses = some_addresses("10.96.0.0/29", (30000, 30001))
-    results = [addresses.assign(a_service(), None)[1] for _ in range(8)]
+    results = [assign(addresses, a_service())[1] for _ in range(8)]
     assert [words(result) for result in results if result] != []
     assert "range is full" in words(results[-1])[0]
     small = some_addresses(ports=(30000, 30001))
     ports = [{"port": number, "protocol": "TCP"} for number in (1, 2, 3)]
-    _, problems = small.assign(a_service(type="NodePort", ports=ports), None)
+    _, problems = assign(small, a_service(type="NodePort", ports=ports))
     assert "range is full" in words(problems)[0]
 
 
@@ -108,7 +120,7 @@ def test_no_address_is_held_twice(operations: list[str]) -> None:
     for operation in operations:
         if operation == "create":
             service = a_service(type="NodePort")
-            taken, problems = addresses.assign(service, None)
+            taken, problems = assign(addresses, service)
             if problems:
                 continue
             addresses.observe(None, stored(service))

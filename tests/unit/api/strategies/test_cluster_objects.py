@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.api.strategies.leases import LEASES_STRATEGY
-from orchestrator.api.strategies.namespaces import NAMESPACES_STRATEGY, validate_finalize
+from orchestrator.api.strategies.namespaces import NAMESPACES_STRATEGY, Finalize
 from orchestrator.api.strategies.nodes import NODES_STRATEGY
 from tests.support.manifests import a_meta, changed, created, refusals, status_refusals, update_refusals, updated
 
@@ -41,8 +41,9 @@ def test_finalizers_of_a_namespace_change_only_through_their_subresource():
     stored = created(NAMESPACES_STRATEGY, NAMESPACE)
     emptied = changed(stored, "spec", {})
     assert updated(NAMESPACES_STRATEGY, emptied, stored)["spec"] == {"finalizers": ["kubernetes"]}
-    assert validate_finalize(emptied, stored) == []
-    assert [str(p) for p in validate_finalize(changed(stored, "spec/finalizers", ["mine"]), stored)] == [
+    assert Finalize().validate(NAMESPACES_STRATEGY, emptied, stored) == []
+    mine = changed(stored, "spec/finalizers", ["mine"])
+    assert [str(p) for p in Finalize().validate(NAMESPACES_STRATEGY, mine, stored)] == [
         'spec.finalizers: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'
     ]
 

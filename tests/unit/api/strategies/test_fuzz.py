@@ -66,14 +66,15 @@ def test_no_rule_trips_over_what_the_schema_lets_through(kind):
     strategy = kind.strategy
     for _ in range(ROUNDS):
         obj, other = an_object(kind, dice), an_object(kind, dice)
-        strategy.prepare_create(obj)
         strategy.default(obj)
+        strategy.prepare_create(obj)
         strategy.validate_create(obj)
         strategy.warnings(obj, None)
         strategy.selectable_fields(obj)
         status = copy.deepcopy(other)
         strategy.prepare_status_update(status, obj)
         strategy.validate_status_update(status, obj)
+        strategy.default(other)
         strategy.prepare_update(other, obj)
         strategy.default(other)
         once = copy.deepcopy(other)

@@ -197,14 +197,14 @@ def test_no_rule_trips_over_an_empty_object(kind):
     """The schema demands nothing, so whatever is missing is for the rules to notice, not to fall over."""
     obj = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": {}}
     strategy = kind.strategy
-    strategy.prepare_create(obj)
     strategy.default(obj)
+    strategy.prepare_create(obj)
     strategy.validate_create(obj)
     strategy.warnings(obj, None)
     strategy.selectable_fields(obj)
     bare = {"metadata": {}}
-    strategy.prepare_update(obj, bare)
     strategy.default(obj)
+    strategy.prepare_update(obj, bare)
     strategy.validate_update(obj, bare)
     strategy.prepare_status_update(obj, bare)
     strategy.validate_status_update(obj, bare)

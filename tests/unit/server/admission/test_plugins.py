@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import Subject
 from orchestrator.machinery.errors import ApiError, Forbidden, NotFound
 from orchestrator.server.admission.chain import build_admission
+from tests.support import security
 from tests.support.api import json_values, unhurried
 from tests.support.security import (
     FakeObjects,
@@ -33,7 +34,6 @@ from tests.support.security import (
     a_node_user,
     a_pod,
     a_service_account,
-    an_admission,
 )
 
 NODE = a_node_user("n1")
@@ -53,7 +53,8 @@ def a_cluster() -> FakeObjects:
     )
 
 
-CHAIN = build_admission(a_cluster(), random.Random(7))
+CHAIN = build_admission()
+an_admission = partial(security.an_admission, objects=a_cluster())
 
 
 def a_new_pod(namespace: str = "default", **spec: Any) -> Object:
@@ -146,9 +147,8 @@ class TestServiceAccounts:
         )
 
     def test_a_pod_in_a_brand_new_namespace_is_admitted_before_its_account_is_there(self) -> None:
-        chain = build_admission(FakeObjects(a_namespace("new")), random.Random(7))
-        request = an_admission(PODS, obj=a_new_pod("new"))
-        chain.mutate(request)
+        request = an_admission(PODS, obj=a_new_pod("new"), objects=FakeObjects(a_namespace("new")))
+        CHAIN.mutate(request)
         assert request.obj is not None
         assert request.obj["spec"]["serviceAccountName"] == "default"
 

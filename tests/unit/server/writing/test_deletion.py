@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.api.kinds import BUILT_IN, Kind
 from orchestrator.machinery.errors import BadRequest, Conflict
-from orchestrator.server.deletion import (
+from orchestrator.server.writing.deletion import (
     DeleteOptions,
     Deletion,
     Mark,

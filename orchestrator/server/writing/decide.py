@@ -1,0 +1,133 @@
+"""What becomes of a write: refused, nothing to do, or operations on the store. Pure, knowing only what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from orchestrator.api import codec
+from orchestrator.api.doors import Door
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+from orchestrator.api.resources import NAMESPACES
+from orchestrator.machinery.errors import ApiError
+from orchestrator.server import refusals
+from orchestrator.server.allocation import Taken
+from orchestrator.server.conversion import inward
+from orchestrator.server.watch_cache import key_of
+from orchestrator.server.writing import deletion, metadata
+from orchestrator.server.writing.deletion import DeleteOptions, Mark, Nothing, Remove
+from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admission_request
+from orchestrator.store.base import Delete, Operation, Put
+
+_TERMINATING = (
+    "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will "
+    "automatically be purged by the system."
+)
+
+
+class Refuse(msgspec.Struct, frozen=True, gc=False):
+    """No; `error` says why."""
+
+    error: ApiError
+
+
+class Unchanged(msgspec.Struct, frozen=True, gc=False):
+    """There is nothing to write: the object is so already."""
+
+    warnings: Sequence[str] = ()
+
+
+class Commit(msgspec.Struct, frozen=True, gc=False):
+    """Write this, if the store still is as `expectations` say (key → revision, 0 for a key that is not there).
+
+    `shown` is what the client gets to see, to be stamped with the commit's revision. `claims` are taken before the
+    commit, and given back when it has failed or can be seen.
+    """
+
+    operations: Sequence[Operation]
+    expectations: Mapping[str, int]
+    shown: bytes
+    warnings: Sequence[str] = ()
+    claims: Sequence[Taken] = ()
+    #: Whether the object is gone by it.
+    removes: bool = False
+
+
+Decision = Refuse | Unchanged | Commit
+
+
+def mutate(kind: Kind, door: Door, old: Object | None, new: Object, facts: Facts) -> None:
+    """The stages before the decision, on `new` in place. Raises the `ApiError` that refuses it."""
+    draft = Draft(kind, door, new, old, facts)
+    for stage in BEFORE:
+        stage.run(draft)
+
+
+def decide(kind: Kind, door: Door, old: Object | None, new: Object | DeleteOptions, facts: Facts) -> Decision:
+    """What writing `new` over `old` (None: nothing is there) through this door comes to; or deleting `old`.
+
+    `new` is the caller's own, and changed on the way.
+    """
+    try:
+        if isinstance(new, DeleteOptions):
+            assert old is not None, "what is not there is not deleted"
+            return _deletion(kind, door, old, new, facts)
+        draft = Draft(kind, door, new, old, facts)
+        for stage in DECIDING:
+            stage.run(draft)
+    except ApiError as error:
+        return Refuse(error)
+    return _creation(draft) if old is None else _change(draft, old)
+
+
+def _creation(draft: Draft) -> Refuse | Commit:
+    kind, meta, facts = draft.kind, draft.obj["metadata"], draft.facts
+    name, namespace = meta["name"], meta.get("namespace", "")
+    # In earnest it is the store that says so.
+    if facts.is_dry_run and facts.objects.get(kind.storage, namespace, name) is not None:
+        return Refuse(refusals.already_exists(kind.resource, name))
+    key = key_of(kind.storage, namespace, name)
+    value = codec.encode_unstamped(inward(kind, draft.obj))
+    return Commit((Put(key, value),), {key: 0}, value, draft.warnings, draft.claims)
+
+
+def _change(draft: Draft, old: Object) -> Unchanged | Commit:
+    kind, obj = draft.kind, draft.obj
+    vanishes = metadata.may_vanish(obj)
+    if not vanishes and metadata.is_same(obj, old):
+        return Unchanged(draft.warnings)
+    key = _key(kind, obj)
+    value = codec.encode_unstamped(inward(kind, obj))
+    operation = Delete(key) if vanishes else Put(key, value)
+    return Commit((operation,), {key: _revision(old)}, value, draft.warnings, draft.claims, removes=vanishes)
+
+
+def _deletion(kind: Kind, door: Door, old: Object, options: DeleteOptions, facts: Facts) -> Decision:
+    deletion.check_preconditions(kind, old, options)
+    if door.asks_admission:
+        facts.admission.validate(admission_request(kind, facts, "DELETE", None, old, subresource=""))
+    key = _key(kind, old)
+    expectations = {key: _revision(old)}
+    match deletion.decide(kind, old, options, now=facts.now):
+        case Nothing() if kind.resource is NAMESPACES:
+            return Refuse(refusals.conflict(kind.resource, old["metadata"]["name"], _TERMINATING))
+        case Nothing():
+            return Unchanged()
+        case Remove():
+            shown = codec.encode_unstamped(inward(kind, old))
+            return Commit((Delete(key),), expectations, shown, removes=True)
+        case Mark(obj):
+            value = codec.encode_unstamped(inward(kind, obj))
+            return Commit((Put(key, value),), expectations, value)
+
+
+def _key(kind: Kind, obj: Object) -> str:
+    meta = obj["metadata"]
+    return key_of(kind.storage, meta.get("namespace", ""), meta["name"])
+
+
+def _revision(old: Object) -> int:
+    return int(old["metadata"]["resourceVersion"])

@@ -1,0 +1,200 @@
+"""Carries writes out: the newest object, the decision, the commit, and again if somebody else was faster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, assert_never
+
+import msgspec
+
+from orchestrator.api import codec
+from orchestrator.api.doors import MAIN, Door
+from orchestrator.api.kinds import Kind
+from orchestrator.api.objects import Object
+from orchestrator.api.problems import invalid
+from orchestrator.machinery.errors import ServiceUnavailable
+from orchestrator.server import refusals
+from orchestrator.server.conversion import decoded
+from orchestrator.server.core import Call
+from orchestrator.server.dice import thrown
+from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
+from orchestrator.server.writing.deletion import DeleteOptions
+from orchestrator.server.writing.facts import Facts
+from orchestrator.store.base import RevisionMismatch, StoreFailed
+
+# Kubernetes' own: with five random letters, a second collision is a sign of something else.
+_NAMES_MAX = 8
+# Each attempt starts from the newest state, so only a steady storm on one object gets this far.
+_ATTEMPTS_MAX = 20
+
+#: Makes the new object from a private copy of the newest one; raises to refuse.
+Transform = Callable[[Object], Object]
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """The outcome of a write: the object's bytes, stamped, as stored, or as they were before it went."""
+
+    value: bytes
+    is_gone: bool = False
+
+
+def facts_of(call: Call, *, is_dry_run: bool = False) -> Facts:
+    """What is known at this moment."""
+    core, request = call.core, call.request
+    return Facts(
+        now=core.clock.now(),
+        dice=thrown(core.dice),
+        user=call.user,
+        namespace=request.namespace,
+        name=request.name,
+        options=request.query,
+        is_dry_run=is_dry_run or call.is_dry_run,
+        objects=core.cache,
+        admission=core.admission,
+        addresses=core.addresses,
+    )
+
+
+async def newest(call: Call, kind: Kind, name: str) -> bytes | None:
+    """The newest acknowledged state of the named object, stamped, as it is stored."""
+    cache = call.core.cache
+    await cache.wait_fresh()
+    return cache.get(kind.storage, call.request.namespace if kind.resource.namespaced else "", name)
+
+
+async def create(call: Call, kind: Kind, obj: Object) -> Stored:
+    """Create the object, whose types have been checked. Raises what refuses it."""
+    meta = obj["metadata"]
+    attempts = _NAMES_MAX if meta.get("generateName") and not meta.get("name") else 1
+    for left in reversed(range(attempts)):
+        new, facts = codec.copied(obj) if left else obj, facts_of(call)
+        decision = await _decided(kind, MAIN, None, new, facts)
+        try:
+            return await _carried_out(call, kind, decision, facts)
+        except RevisionMismatch as exc:
+            if not left:
+                being_deleted = exc.actual is not None and b'"deletionTimestamp"' in exc.actual.value
+                name = new["metadata"]["name"]
+                raise refusals.already_exists(kind.resource, name, is_being_deleted=being_deleted) from exc
+    raise AssertionError("unreachable")
+
+
+async def change(call: Call, kind: Kind, transform: Transform, *, door: Door = MAIN) -> Stored:
+    """Change the object that the request names, on its newest state, again if somebody else was faster.
+
+    A `transform` whose result carries another resourceVersion than the newest gets a `Conflict`; one that works on what
+    it is given starts again from there. Raises `NotFound` when there is no such object.
+    """
+
+    async def decided(old: Object, facts: Facts) -> Decision:
+        new = transform(codec.copied(old))
+        _check_identity(kind, new, old)
+        return await _decided(kind, door, old, new, facts)
+
+    return await _on_the_newest(call, kind, decided)
+
+
+async def remove(call: Call, kind: Kind, options: DeleteOptions, *, door: Door = MAIN, name: str = "") -> Stored:
+    """Delete the object that the request names (or `name`), or begin to. Safe to repeat; raises as `change` does."""
+
+    async def decided(old: Object, facts: Facts) -> Decision:
+        return decide(kind, door, old, options, facts)
+
+    return await _on_the_newest(call, kind, decided, is_dry_run=options.is_dry_run, name=name)
+
+
+async def _decided(kind: Kind, door: Door, old: Object | None, new: Object, facts: Facts) -> Decision:
+    mutate(kind, door, old, new, facts)
+    # Whoever outside the server has a say about the object is asked, and awaited, here.
+    return decide(kind, door, old, new, facts)
+
+
+async def _on_the_newest(
+    call: Call,
+    kind: Kind,
+    decided: Callable[[Object, Facts], Awaitable[Decision]],
+    *,
+    is_dry_run: bool = False,
+    name: str = "",
+) -> Stored:
+    name = name or call.request.name
+    for _ in range(_ATTEMPTS_MAX):
+        current = await newest(call, kind, name)
+        if current is None:
+            raise refusals.not_found(kind.resource, name)
+        facts = facts_of(call, is_dry_run=is_dry_run)
+        decision = await decided(decoded(kind, current), facts)
+        try:
+            return await _carried_out(call, kind, decision, facts, current)
+        except RevisionMismatch:
+            await asyncio.sleep(0)
+    raise refusals.conflict(kind.resource, name)
+
+
+async def _carried_out(call: Call, kind: Kind, decision: Decision, facts: Facts, current: bytes = b"") -> Stored:
+    """Raises `RevisionMismatch` if the store is not as the decision took it to be."""
+    match decision:
+        case Refuse(error):
+            raise error
+        case Unchanged(warnings):
+            call.warn(*warnings)
+            return Stored(current)
+        case Commit() as commit:
+            call.warn(*commit.warnings)
+            if facts.is_dry_run:
+                return _tried(commit)
+            return Stored(codec.stamp(commit.shown, await _committed(call, kind, commit)), commit.removes)
+        case _:
+            assert_never(decision)
+
+
+def _tried(commit: Commit) -> Stored:
+    """What a commit would come to; a new object has no revision then."""
+    (expected,) = commit.expectations.values()
+    return Stored(codec.stamp(commit.shown, expected) if expected else commit.shown, commit.removes)
+
+
+async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
+    addresses = call.core.addresses
+    addresses.take(commit.claims)
+    try:
+        writing = call.core.store.commit(commit.operations, commit.expectations)
+        return await (_until_seen(call, writing) if commit.claims else writing)
+    except StoreFailed as exc:
+        verb, name = "delete" if commit.removes else "store", commit.operations[0].key.rpartition("/")[2]
+        raise ServiceUnavailable(f"cannot {verb} {kind.resource.group_resource} {name!r}: {exc}") from exc
+    finally:
+        addresses.release(commit.claims)
+
+
+async def _until_seen(call: Call, writing: Coroutine[Any, Any, int]) -> int:
+    """Wait until the cache shows the write, also for a client that has gone.
+
+    What was taken on behalf of the object is given back afterwards, and until then nobody else may have it.
+    """
+    task = asyncio.ensure_future(writing)
+    try:
+        revision = await asyncio.shield(task)
+        await call.core.cache.wait(revision)
+        return revision
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await call.core.cache.wait(task.result())
+        raise
+
+
+def _check_identity(kind: Kind, obj: Object, old: Object) -> None:
+    """See that the changed object is meant for this one."""
+    meta, before = obj["metadata"], old["metadata"]
+    name = before["name"]
+    if meta.get("uid") and meta["uid"] != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before['uid']}"
+        raise refusals.conflict(kind.resource, name, why)
+    wanted = meta.get("resourceVersion")
+    if wanted and wanted != before["resourceVersion"]:
+        raise refusals.conflict(kind.resource, name)
+    if not wanted and not kind.strategy.allows_unconditional_update:
+        problem = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise refusals.invalid(kind.resource, name, [problem])
