@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
+from orchestrator.api.printing.columns import Column
 
 
 def render(
-    kind: Kind,
+    columns: Sequence[Column],
     objects: Iterable[Object],
     *,
     now: float,
@@ -20,8 +20,7 @@ def render(
     remaining: int | None = None,
     with_columns: bool = True,
 ) -> Object:
-    """The table of these objects. Of a watch, only the first event's table needs its columns (`with_columns`)."""
-    columns = kind.columns
+    """The table of these objects. Of a watch, only the first event's table has its columns (`with_columns`)."""
     rows: list[dict[str, Any]] = []
     for obj in objects:
         row: dict[str, Any] = {"cells": [column.cell(obj, now) for column in columns]}
@@ -34,7 +33,7 @@ def render(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": list_metadata(revision=revision, continue_token=continue_token, remaining=remaining),
-        "columnDefinitions": [column.as_definition() for column in columns] if with_columns else [],
+        "columnDefinitions": [column.as_definition() for column in columns] if with_columns else None,
         "rows": rows,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from orchestrator.api import codec, table
 from orchestrator.api.kinds import Kind
@@ -12,7 +12,7 @@ from orchestrator.machinery.errors import BadRequest, NotAcceptable
 from orchestrator.server.answers import Answer
 from orchestrator.server.conversion import decoded, served
 from orchestrator.server.core import Call
-from orchestrator.server.watches import PLAIN, Form, revision_of
+from orchestrator.server.watches import PLAIN, Form, Shape, revision_of
 
 
 def check(call: Call) -> None:
@@ -78,7 +78,7 @@ def _table(
     remaining: int | None = None,
 ) -> Object:
     return table.render(
-        kind,
+        kind.columns,
         (decoded(kind, value) for value in values),
         now=call.core.clock.now(),
         include_object=_include_object(call),
@@ -98,18 +98,42 @@ def _include_object(call: Call) -> str:
 
 
 def form_of(call: Call, kind: Kind) -> Form:
-    """How a watch's events show their objects. Forms of one name are the same for everybody."""
-    name = f"{kind.resource.api_version}/{kind.resource.plural}" if kind.stored_as else ""
-    encode: Callable[[bytes], bytes]
+    """How a watch's events show their objects. Forms of one key are the same for everybody."""
+    served_as = (kind.resource.api_version, kind.resource.plural) if kind.stored_as else ()
     match call.accepted.as_:
         case "Table":
-            encode = _encode_table(call, kind)
-            return Form(f"{name} table {_include_object(call)}", encode)
+            return _table_form(call, kind, served_as)
         case "PartialObjectMetadata" | "PartialObjectMetadataList":
-            return Form(f"{name} partial", lambda value: codec.encode(table.partial(decoded(kind, value))))
+            return Form(
+                (*served_as, "metadata"),
+                Shape.METADATA,
+                lambda value: codec.encode(table.partial(decoded(kind, value))),
+            )
         case _:
-            return Form(name, lambda value: served(kind, value)) if name else PLAIN
+            return Form(served_as, Shape.OBJECT, lambda value: served(kind, value)) if served_as else PLAIN
 
 
-def _encode_table(call: Call, kind: Kind) -> Callable[[bytes], bytes]:
-    return lambda value: codec.encode(_table(call, kind, [value], revision=revision_of(value)))
+#: How a table without its columns begins to say so. What comes before cannot hold this text: it is a revision.
+_NO_COLUMNS = b'"columnDefinitions":null'
+
+
+def _table_form(call: Call, kind: Kind, served_as: tuple[str, ...]) -> Form:
+    """Rows for everybody alike; a client gets the columns once, with its first row."""
+    include_object = _include_object(call)
+    columns = codec.encode([column.as_definition() for column in kind.columns])
+
+    def encode(value: bytes) -> bytes:
+        rendered = table.render(
+            kind.columns,
+            [decoded(kind, value)],
+            now=call.core.clock.now(),
+            include_object=include_object,
+            revision=revision_of(value),
+            with_columns=False,
+        )
+        return codec.encode(rendered)
+
+    def opening(line: bytes) -> bytes:
+        return line.replace(_NO_COLUMNS, b'"columnDefinitions":%b' % columns, 1)
+
+    return Form((*served_as, "table", include_object), Shape.TABLE, encode, opening)

@@ -23,12 +23,12 @@ class Accepted:
 
 ANYTHING = Accepted()
 _NOTHING = Accepted(is_acceptable=False)
-_FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+FORMS: tuple[As, ...] = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
 @lru_cache(maxsize=256)
-def accepted(header: str) -> Accepted:
-    """Read an `Accept` header; an empty one accepts anything."""
+def accepted(header: str, forms: tuple[As, ...] = FORMS) -> Accepted:
+    """Read an `Accept` header for something that can be had in these forms; an empty one accepts anything."""
     if not header.strip():
         return ANYTHING
     clauses = [_clause(text) for text in header.split(",")]
@@ -42,8 +42,8 @@ def accepted(header: str) -> Accepted:
         if not as_:
             return ANYTHING
         group, version = parameters.get("g", "meta.k8s.io"), parameters.get("v", "v1")
-        if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in _FORMS:
-            return Accepted(as_, version)  # type: ignore[arg-type]  # one of the literals: it is in _FORMS
+        if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in forms:
+            return Accepted(as_, version)
     return _NOTHING
 
 

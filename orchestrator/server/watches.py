@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -110,15 +111,33 @@ class Filter:
         return self.fields.is_empty or self.fields.matches(side.fields(self.fields_of))
 
 
+class Shape(Enum):
+    """What an event shows of its object."""
+
+    OBJECT = "object"
+    METADATA = "metadata"
+    TABLE = "table"
+
+
+def unchanged(line: bytes) -> bytes:
+    """The opening of forms whose first event is like all others."""
+    return line
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a client wants objects: one form's events are encoded once for all who share it."""
+    """How a client wants objects: the events of forms with one `key` are encoded once for all who share it.
 
-    name: str
+    `opening` completes the first line of an object that a client gets (a table's has its columns).
+    """
+
+    key: tuple[str, ...]
+    shape: Shape
     encode: Callable[[bytes], bytes]
+    opening: Callable[[bytes], bytes] = unchanged
 
 
-PLAIN = Form("", lambda value: value)
+PLAIN = Form((), Shape.OBJECT, lambda value: value)
 
 
 class TooSlow(Exception):
@@ -266,16 +285,16 @@ class Fanned:
         self._event = event
         self._new = Side(event.namespace, event.name, event.value)
         self._old = Side(event.namespace, event.name, event.old) if event.old is not None else None
-        self._encoded: dict[tuple[str, EventType], bytes] = {}
+        self._encoded: dict[tuple[tuple[str, ...], EventType], bytes] = {}
 
     def seen_by(self, filter_: Filter, form: Form) -> bytes | None:
         """The line that a watcher gets: what an object's coming into or going out of its selection looks like."""
         type_ = self._type_for(filter_)
         if type_ is None:
             return None
-        line = self._encoded.get((form.name, type_))
+        line = self._encoded.get((form.key, type_))
         if line is None:
-            line = self._encoded[form.name, type_] = encode_event(type_, form.encode(self._shown(type_)))
+            line = self._encoded[form.key, type_] = encode_event(type_, form.encode(self._shown(type_)))
         return line
 
     def _type_for(self, filter_: Filter) -> EventType | None:

@@ -185,22 +185,38 @@ async def test_a_client_that_leaves_while_it_is_written_to_is_no_error(
 
     async with api_server.client() as client:
         await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
-    monkeypatch.setattr(watch, "_send", write_to_nobody)
+    monkeypatch.setattr(watch, "_write", write_to_nobody)
     with pytest.raises(aiohttp.ClientError):
         async with watching(api_server, CONFIGMAPS) as lines:
             await lines.next()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_tables_are_watched_too(api_server: RunningServer) -> None:
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize("query", [{}, {"labelSelector": "tier"}], ids=["all", "selected"])
+async def test_a_watched_table_has_its_columns_with_the_first_row_only(
+    api_server: RunningServer, query: dict[str, str]
+) -> None:
     async with api_server.client() as client:
-        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
-        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
-        async with watching(api_server, CONFIGMAPS, accept=accept) as lines:
-            event = await lines.next()
-    assert event["type"] == "ADDED"
-    assert event["object"]["kind"] == "Table"
-    assert event["object"]["rows"][0]["cells"][0] == "a"
+        await client.create(CONFIGMAPS, a_configmap("old"), "default", into=bytes)
+        first = await client.create(CONFIGMAPS, a_configmap("a", tier="front"), "default", into=dict)
+        since = {"resourceVersion": first["metadata"]["resourceVersion"]}
+        async with (
+            watching(api_server, CONFIGMAPS, accept=TABLE, **query) as from_the_state,
+            watching(api_server, CONFIGMAPS, accept=TABLE, **since, **query) as from_a_revision,
+        ):
+            await client.create(CONFIGMAPS, a_configmap("b", tier="back"), "default", into=bytes)
+            await client.create(CONFIGMAPS, a_configmap("c", tier="back"), "default", into=bytes)
+            for lines, names in (
+                (from_the_state, ["a", "b", "c"] if query else ["a", "old", "b", "c"]),
+                (from_a_revision, ["b", "c"]),
+            ):
+                tables = [(await lines.next())["object"] for _ in names]
+                assert [table["rows"][0]["cells"][0] for table in tables] == names
+                assert [column["name"] for column in tables[0]["columnDefinitions"]] == ["Name", "Data", "Age"]
+                assert [table["columnDefinitions"] for table in tables[1:]] == [None] * len(names[1:])
 
 
 async def test_a_version_from_the_future_is_waited_for_and_then_refused(api_server: RunningServer) -> None:

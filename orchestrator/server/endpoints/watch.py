@@ -16,7 +16,7 @@ from orchestrator.server import forms, metrics, refusals, warnings
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints.reads import filter_of, parse_revision, wait_for
 from orchestrator.server.watch_cache import Collection
-from orchestrator.server.watches import Fanned, Filter, Form, Side, TooSlow, Watcher, encode_event
+from orchestrator.server.watches import Fanned, Filter, Form, Shape, Side, TooSlow, Watcher, encode_event
 
 # Kubernetes' own: the last bookmark comes so long before the end, for the client to resume from.
 _LAST_BOOKMARK_S = 2.0
@@ -57,13 +57,13 @@ async def watch(call: Call) -> web.StreamResponse:
     try:
         with call.core.served.watched(kind, watcher):
             response = await _open(call)
-            await _send_state(response, state, filter_, form)
+            stream = _Stream(response, kind, form)
+            await stream.send_state(state, filter_)
             if call.request.flag("sendInitialEvents"):
-                await _send(response, _bookmark(kind, form, start, annotations={_INITIAL_END: "true"}))
-            if missed:
-                await _send(response, b"".join(missed))
-            await _follow(call, kind, response, watcher, timeout_s)
-            await response.write_eof()
+                await stream.send([], _bookmark(kind, form.shape, start, annotations={_INITIAL_END: "true"}))
+            await stream.send(missed)
+            await _follow(call, stream, watcher, timeout_s)
+            await stream.end()
     except TooSlow:
         metrics.WATCHES_CUT.inc()
         if call.http.transport is not None:
@@ -114,21 +114,40 @@ async def _open(call: Call) -> web.StreamResponse:
     return response
 
 
-async def _send_state(response: web.StreamResponse, state: Sequence[Side], filter_: Filter, form: Form) -> None:
-    lines: list[bytes] = []
-    for side in state:
-        if filter_.is_open or filter_.matches(side):
-            lines.append(encode_event("ADDED", form.encode(side.value)))
-        if len(lines) == _STATE_CHUNK:
-            await _send(response, b"".join(lines))
-            lines.clear()
-            await asyncio.sleep(0)
-    if lines:
-        await _send(response, b"".join(lines))
+class _Stream:
+    """One watch's answer on its way to the client."""
+
+    def __init__(self, response: web.StreamResponse, kind: Kind, form: Form) -> None:
+        self._response = response
+        self._form = form
+        self._is_open = False
+        self.kind = kind
+
+    async def send(self, lines: list[bytes], bookmark: bytes = b"") -> None:
+        """Write events, and a bookmark behind them. Raises `TooSlow` if the client does not read."""
+        if lines and not self._is_open:
+            lines[0] = self._form.opening(lines[0])
+            self._is_open = True
+        if data := b"".join(lines) + bookmark:
+            await _write(self._response, data)
+
+    async def send_state(self, state: Sequence[Side], filter_: Filter) -> None:
+        """Write what is there, in parts, with the loop left to others in between."""
+        lines: list[bytes] = []
+        for number, side in enumerate(state, 1):
+            if filter_.is_open or filter_.matches(side):
+                lines.append(encode_event("ADDED", self._form.encode(side.value)))
+            if number % _STATE_CHUNK == 0:
+                await self.send(lines)
+                lines = []
+                await asyncio.sleep(0)
+        await self.send(lines)
+
+    async def end(self) -> None:
+        await self._response.write_eof()
 
 
-async def _send(response: web.StreamResponse, data: bytes) -> None:
-    """Write, and raise `TooSlow` if the client does not read."""
+async def _write(response: web.StreamResponse, data: bytes) -> None:
     try:
         async with asyncio.timeout(_WRITE_TIMEOUT_S):
             await response.write(data)
@@ -136,7 +155,7 @@ async def _send(response: web.StreamResponse, data: bytes) -> None:
         raise TooSlow from exc
 
 
-async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher: Watcher, timeout_s: float) -> None:
+async def _follow(call: Call, stream: _Stream, watcher: Watcher, timeout_s: float) -> None:
     """Write what comes until the client's time is up, or it reads too slowly."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + timeout_s
@@ -147,14 +166,13 @@ async def _follow(call: Call, kind: Kind, response: web.StreamResponse, watcher:
             async with asyncio.timeout_at(min(bookmark_at, ends_at)):
                 await watcher.wait()
         taken = watcher.take()
-        lines = taken.lines
         now = loop.time()
+        bookmark = b""
         if bookmarks and now >= bookmark_at:
             # After what was pending: a client that resumes from the bookmark has seen it.
-            lines.append(_bookmark(kind, watcher.form, taken.revision))
+            bookmark = _bookmark(stream.kind, watcher.form.shape, taken.revision)
             bookmark_at = _next_bookmark(now, call.core.bookmark_every_s, ends_at)
-        if lines:
-            await _send(response, b"".join(lines))
+        await stream.send(taken.lines, bookmark)
         if now >= ends_at or taken.has_ended:
             return
 
@@ -164,23 +182,22 @@ def _next_bookmark(now: float, every_s: float, ends_at: float) -> float:
     return min(now + every_s, last) if now < last else now + every_s
 
 
-def _bookmark(kind: Kind, form: Form, revision: int, annotations: Mapping[str, str] | None = None) -> bytes:
+def _bookmark(kind: Kind, shape: Shape, revision: int, annotations: Mapping[str, str] | None = None) -> bytes:
     """The event that only tells how far the client has come."""
     meta: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
     if annotations:
         meta["annotations"] = dict(annotations)
     obj: Object
-    if " table" in form.name:
-        obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": None}
-        obj["metadata"] = {"resourceVersion": str(revision)}
-        if annotations:
+    match shape:
+        case Shape.TABLE:
             # A table's own metadata has no annotations; Kubernetes puts them on a row without cells.
-            row = {"cells": None, "object": {**_PARTIAL, "metadata": meta}}
-            obj["rows"] = [row]
-    elif " partial" in form.name:
-        obj = {**_PARTIAL, "metadata": meta}
-    else:
-        obj = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, "metadata": meta}
+            rows = [{"cells": None, "object": {**_PARTIAL, "metadata": meta}}] if annotations else None
+            obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": None, "rows": rows}
+            obj["metadata"] = {"resourceVersion": str(revision)}
+        case Shape.METADATA:
+            obj = {**_PARTIAL, "metadata": meta}
+        case Shape.OBJECT:
+            obj = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, "metadata": meta}
     return encode_event("BOOKMARK", codec.encode(obj))
 
 

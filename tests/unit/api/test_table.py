@@ -18,7 +18,7 @@ def cells(api_version: str, kind: str, *, wide: bool = False, **fields: Any) -> 
     row = BUILT_IN.by_kind(api_version, kind)
     assert row is not None
     metadata = {"name": "x", "creationTimestamp": BORN} | fields.pop("metadata", {})
-    rendered = table.render(row, [{"metadata": metadata, **fields}], now=NOW, include_object="None")
+    rendered = table.render(row.columns, [{"metadata": metadata, **fields}], now=NOW, include_object="None")
     pairs = zip(rendered["columnDefinitions"], rendered["rows"][0]["cells"], strict=True)
     hidden = ("Name", "Age")
     return {c["name"]: cell for c, cell in pairs if c["name"] not in hidden and (wide or not c["priority"])}
@@ -308,7 +308,7 @@ def test_signing_requests(status: dict[str, Any], word: str) -> None:
 
 @pytest.mark.parametrize("row", BUILT_IN.rows, ids=lambda row: row.resource.group_resource)
 def test_every_kind_prints_an_object_that_has_only_a_name(row: Any) -> None:
-    rendered = table.render(row, [{"metadata": {"name": "x"}}], now=NOW)
+    rendered = table.render(row.columns, [{"metadata": {"name": "x"}}], now=NOW)
     assert len(rendered["rows"][0]["cells"]) == len(rendered["columnDefinitions"])
     assert rendered["rows"][0]["cells"][[c["format"] for c in rendered["columnDefinitions"]].index("name")] == "x"
     assert all(column["description"] for column in rendered["columnDefinitions"])
@@ -318,11 +318,11 @@ def test_a_table_carries_what_a_list_carries() -> None:
     row = BUILT_IN.find("", "v1", "pods")
     assert row is not None
     pod = a_full_pod()
-    rendered = table.render(row, [pod], now=NOW, revision=7, continue_token="c", remaining=3)
+    rendered = table.render(row.columns, [pod], now=NOW, revision=7, continue_token="c", remaining=3)
     assert rendered["apiVersion"] == "meta.k8s.io/v1"
     assert rendered["metadata"] == {"resourceVersion": "7", "continue": "c", "remainingItemCount": 3}
     assert rendered["rows"][0]["object"] == {
         "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": pod["metadata"]}  # fmt: skip
-    assert table.render(row, [pod], now=NOW, include_object="Object")["rows"][0]["object"] == pod
-    assert "object" not in table.render(row, [pod], now=NOW, include_object="None")["rows"][0]
-    assert table.render(row, [pod], now=NOW, with_columns=False)["columnDefinitions"] == []
+    assert table.render(row.columns, [pod], now=NOW, include_object="Object")["rows"][0]["object"] == pod
+    assert "object" not in table.render(row.columns, [pod], now=NOW, include_object="None")["rows"][0]
+    assert table.render(row.columns, [pod], now=NOW, with_columns=False)["columnDefinitions"] is None

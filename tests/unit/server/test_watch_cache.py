@@ -19,6 +19,7 @@ from orchestrator.server.watches import (
     Filter,
     Form,
     Progress,
+    Shape,
     Side,
     Taken,
     TooSlow,
@@ -181,7 +182,7 @@ async def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
         encoded.append(value)
         return value
 
-    form = Form("counted", encode)
+    form = Form(("counted",), Shape.OBJECT, encode)
     joined = cache.collection(PODS).watchers
     watchers = [joined.join(Filter(namespace=namespace), form) for namespace in ("", "default", "default", "other")]
     await put(store, "a")
