@@ -114,7 +114,7 @@ def _value_from(
         if ref.optional:
             return None
         raise ConfigProblem(f"couldn't find key {ref.key} in Secret {namespace}/{ref.name}")
-    return None
+    raise ConfigProblem("valueFrom names no source that this node knows")
 
 
 def _text(value: bytes) -> str:

@@ -115,6 +115,8 @@ def _projected(pod: Pod, source: ProjectedSource, given: Ingredients) -> Payload
             if text is None:
                 raise ConfigProblem("failed to fetch token: not issued yet")
             files[_safe(token.path)] = File(text.encode(), DEFAULT_MODE if mode is None else mode)
+        else:
+            raise ConfigProblem("no volume plugin projects one of its sources")
     return files
 
 

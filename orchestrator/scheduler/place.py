@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,16 +28,17 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """No node will do; `reasons` counts the nodes by why not."""
+    """No node will do: `reasons` counts the nodes by why not, or `why` is true of all of them."""
 
     node_count: int
-    reasons: Mapping[str, int]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
 
     def __str__(self) -> str:
         """Kubernetes' sentence (framework.FitError): counted reasons in the order of their text."""
         if not self.node_count:
             return "no nodes available to schedule pods"
-        listed = ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons.items() if count))
+        listed = self.why or ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons.items() if count))
         return f"0/{self.node_count} nodes are available: {listed}."
 
 
@@ -81,6 +82,9 @@ def _fixed(constraints: Constraints, nodes: NodeTable, profile: Profile) -> Fixe
 
 def place(pod: PodRequest, nodes: NodeTable, profile: Profile, fixed_cache: FixedCache) -> Placed | Unschedulable:
     """Pick the best node for a pod, or say why there is none. Equal scores are decided by the pod's uid."""
+    for pre_filter in profile.pre_filters:
+        if why := pre_filter.why_not(pod):
+            return Unschedulable(nodes.node_count, why=why)
     fixed = fixed_cache.of(pod.constraints, nodes, profile)
     acceptable = fixed.mask
     for plugin in profile.filters:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.scheduler.plugins import Filter, FixedFilter, FixedScorer, Scorer
+from orchestrator.scheduler.plugins import Filter, FixedFilter, FixedScorer, PreFilter, Scorer
 from orchestrator.scheduler.plugins.affinity import Preferred, Selected
+from orchestrator.scheduler.plugins.implemented import Implemented
 from orchestrator.scheduler.plugins.ports import PortsFree
 from orchestrator.scheduler.plugins.resources import Balanced, Fits, LeastAllocated
 from orchestrator.scheduler.plugins.spread import Spread
@@ -16,6 +17,7 @@ from orchestrator.scheduler.plugins.taints import FewTaints, Schedulable, Tolera
 class Profile:
     """Filters in order (a node is counted under the first that refuses it) and scorers with their weights."""
 
+    pre_filters: tuple[PreFilter, ...]
     fixed_filters: tuple[FixedFilter, ...]
     filters: tuple[Filter, ...]
     fixed_scorers: tuple[tuple[FixedScorer, float], ...]
@@ -24,6 +26,7 @@ class Profile:
 
 #: Order and weights are those of Kubernetes' default profile (pkg/scheduler/apis/config/v1/default_plugins.go).
 DEFAULT_PROFILE = Profile(
+    pre_filters=(Implemented(),),
     fixed_filters=(Schedulable(), Tolerated(), Selected()),
     filters=(PortsFree(), Fits()),
     fixed_scorers=((FewTaints(), 3.0), (Preferred(), 2.0)),

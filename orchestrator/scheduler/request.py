@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.api import quantities
 from orchestrator.api.views.scheduling import Container, NodeAffinity, PodView, Toleration
 from orchestrator.scheduler.columns import SHOWN_MAX
+from orchestrator.scheduler.unheld import unheld
 
 CPU, MEMORY, PODS = "cpu", "memory", "pods"
 
@@ -33,7 +34,10 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRequest:
-    """One pod to place. `amounts` are in the resource's own integer unit (cpu: milli), `scored` what scoring counts."""
+    """One pod to place. `amounts` are in the resource's own integer unit (cpu: milli), `scored` what scoring counts.
+
+    `unheld` are demands that nothing here can hold.
+    """
 
     uid: str
     amounts: Mapping[str, int]
@@ -42,6 +46,7 @@ class PodRequest:
     constraints: Constraints = Constraints()
     host_ports: tuple[HostPort, ...] = ()
     owner: str = ""
+    unheld: tuple[str, ...] = ()
 
 
 def requested(resource: str, quantity: str | int | float) -> int:
@@ -87,6 +92,7 @@ def request_of(pod: PodView) -> PodRequest:
         ),
         host_ports=_host_ports(pod),
         owner=owner.uid if owner else "",
+        unheld=unheld(pod),
     )
 
 

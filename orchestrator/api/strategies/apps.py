@@ -19,6 +19,7 @@ from orchestrator.api.strategies.workload_rules import (
     validate_statefulset,
     validate_statefulset_change,
 )
+from orchestrator.api.support.gaps import gap_warnings
 
 _HISTORY = 10
 _PROGRESS_DEADLINE_S = 600
@@ -154,7 +155,7 @@ class _StatefulSets(_Workload):
         if (spec.get("revisionHistoryLimit") or 0) < 0:
             words = "a negative value retains all historical revisions; a value >= 0 is recommended"
             warnings.append(f"spec.revisionHistoryLimit: {words}")
-        return warnings
+        return warnings + gap_warnings("v1.StatefulSetSpec", spec, "spec")
 
 
 class _ControllerRevisions(Named):

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import quantities
+from orchestrator.api.support.gaps import gap_warnings
 
 _DEPRECATED_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
@@ -82,7 +83,7 @@ def pod_warnings(spec: Mapping[str, Any], meta: Mapping[str, Any], path: str) ->
     if grace_s is not None and grace_s < 0:
         words = "must be >= 0; negative values are invalid and will be treated as 1"
         warnings.append(f"{at}.terminationGracePeriodSeconds: {words}")
-    return warnings
+    return warnings + gap_warnings("v1.PodSpec", spec, at)
 
 
 def _containers(spec: Mapping[str, Any], at: str) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -17,6 +17,7 @@ from orchestrator.api.strategies.service_rules import (
     validate_service_change,
 )
 from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
+from orchestrator.api.support.gaps import gap_warnings
 
 _AFFINITY_TIMEOUT_S = 10800
 _FAMILY = "IPv4"
@@ -101,7 +102,7 @@ class _Services(SpecAndStatus):
         if spec.get("trafficDistribution") == "PreferClose":
             words = "spec.trafficDistribution: PreferClose is deprecated in v1.34+, use PreferSameZone"
             warnings.append(words)
-        return warnings
+        return warnings + gap_warnings("v1.ServiceSpec", spec, "spec")
 
 
 def _default_affinity(spec: Object) -> None:

@@ -13,6 +13,30 @@ class ResourceRequirements(View, frozen=True):
     requests: dict[str, str | int | float] = {}
 
 
+class PodResources(View, frozen=True):
+    """Resources of the pod as a whole."""
+
+    requests: dict[str, str | int | float] = {}
+    limits: dict[str, str | int | float] = {}
+
+
+class Presence(View, frozen=True):
+    """Something that matters only by being there."""
+
+
+class AppArmorProfile(View, frozen=True):
+    """`type` is Localhost, RuntimeDefault or Unconfined."""
+
+    type: str = ""
+
+
+class SecurityContext(View, frozen=True):
+    """What of a pod's or a container's security a node may be unable to give."""
+
+    app_armor_profile: AppArmorProfile | None = None
+    supplemental_groups_policy: str = ""
+
+
 class ContainerPort(View, frozen=True):
     """A port of a container; only `host_port` matters for placing."""
 
@@ -27,6 +51,7 @@ class Container(View, frozen=True):
     resources: ResourceRequirements = ResourceRequirements()
     ports: tuple[ContainerPort, ...] = ()
     restart_policy: str = ""
+    security_context: SecurityContext | None = None
 
 
 class Toleration(View, frozen=True):
@@ -76,10 +101,44 @@ class NodeAffinity(View, frozen=True):
     )
 
 
+class PodAffinity(View, frozen=True):
+    """Whether there are required terms about other pods."""
+
+    required: tuple[Presence, ...] = msgspec.field(default=(), name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
 class Affinity(View, frozen=True):
-    """The part of a pod's affinity that is about nodes."""
+    """To which nodes, and to which other pods, a pod wants to be near."""
 
     node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class TopologySpreadConstraint(View, frozen=True):
+    """`when_unsatisfiable` is DoNotSchedule or ScheduleAnyway."""
+
+    when_unsatisfiable: str = "DoNotSchedule"
+
+
+class PodOS(View, frozen=True):
+    """linux or windows."""
+
+    name: str = ""
+
+
+class ClaimSource(View, frozen=True):
+    """A volume that is a persistent volume claim."""
+
+    claim_name: str = ""
+
+
+class Volume(View, frozen=True):
+    """A volume, if it decides where the pod may run."""
+
+    name: str = ""
+    persistent_volume_claim: ClaimSource | None = None
+    ephemeral: Presence | None = None
 
 
 class SchedulingGate(View, frozen=True):
@@ -102,6 +161,14 @@ class PodSpec(View, frozen=True):
     tolerations: tuple[Toleration, ...] = ()
     scheduling_gates: tuple[SchedulingGate, ...] = ()
     host_network: bool = False
+    host_users: bool | None = None
+    os: PodOS | None = None
+    resources: PodResources | None = None
+    resource_claims: tuple[Presence, ...] = ()
+    scheduling_group: Presence | None = None
+    security_context: SecurityContext | None = None
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class PodStatus(View, frozen=True):

@@ -9,6 +9,16 @@ from orchestrator.scheduler.request import Constraints, PodRequest
 from orchestrator.scheduler.table import Mask, NodeTable, Score
 
 
+class PreFilter(Protocol):
+    """A rule that no node matters to: where it refuses a pod, all nodes are out."""
+
+    name: str
+
+    def why_not(self, pod: PodRequest) -> str:
+        """Why, in Kubernetes' words; empty if the pod may go on."""
+        ...
+
+
 class FixedFilter(Protocol):
     """A filter that looks at fixed properties alone, so that one mask serves all pods with equal constraints."""
 

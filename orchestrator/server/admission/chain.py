@@ -10,6 +10,7 @@ from orchestrator.server.admission.default_tolerations import DefaultTolerationS
 from orchestrator.server.admission.namespace_lifecycle import NamespaceLifecycle
 from orchestrator.server.admission.node_restriction import NodeRestriction
 from orchestrator.server.admission.priority import Priority
+from orchestrator.server.admission.runtime_class import RuntimeClass
 from orchestrator.server.admission.service_account import ServiceAccountAdmission
 from orchestrator.server.admission.taint_nodes import TaintNodesByCondition
 
@@ -39,6 +40,7 @@ def build_admission() -> AdmissionChain:
             TaintNodesByCondition(),
             Priority(),
             DefaultTolerationSeconds(),
+            RuntimeClass(),
             CertificateSubjectRestriction(),
         )
     )

@@ -185,3 +185,8 @@ def test_hosts_has_the_pods_names_and_aliases():
 )
 def test_hostname(name, spec, expected):
     assert runtime_hostname(a_pod(name, **spec), FACTS) == expected
+
+
+def test_a_value_from_a_source_unknown_here_is_a_problem_and_not_an_empty_string():
+    with pytest.raises(ConfigProblem, match="no source that this node knows"):
+        env([{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}}])

@@ -82,6 +82,11 @@ def test_payload(volume, files):
         pytest.param(
             {"configMap": {"name": "cm", "items": [{"key": "a", "path": "../z"}]}}, "invalid path", id="outside"
         ),
+        pytest.param(
+            {"projected": {"sources": [{"clusterTrustBundle": {"name": "b", "path": "p"}}]}},
+            "no volume plugin projects one of its sources",
+            id="a-source-unknown-here",
+        ),
     ],
 )
 def test_bad_payload(volume, message):

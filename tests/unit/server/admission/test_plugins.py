@@ -413,3 +413,9 @@ def test_a_node_may_not(request_: Any, why: str) -> None:
     with pytest.raises(Forbidden) as refused:
         CHAIN.validate(request_)
     assert why in refused.value.message
+
+
+def test_a_pod_of_a_runtime_class_is_refused_for_there_are_none() -> None:
+    with pytest.raises(Forbidden) as refused:
+        admitted(a_new_pod(runtimeClassName="gvisor"))
+    assert str(refused.value) == 'pods "web" is forbidden: pod rejected: RuntimeClass "gvisor" not found'
