@@ -33,7 +33,7 @@ from orchestrator.server.authorization.chain import build_authorizer, review_rul
 from orchestrator.server.nodes import NodeConnections
 from orchestrator.server.tokens import SigningKey, TokenIssuer
 from orchestrator.server.watch_cache import WatchCache
-from orchestrator.store.base import Store
+from orchestrator.store.base import Store, Unusable
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.sqlite import open_sqlite
 
@@ -101,13 +101,16 @@ def composed(
 
 @asynccontextmanager
 async def opened_store(config: Config, clock: Clock) -> AsyncIterator[Store]:
-    """The configured store, closed in the end."""
+    """The configured store, closed in the end. Raises `BadConfig` for one that must not be used as it is."""
     store: Store
     if config.store == "memory":
         store = MemoryStore()
     else:
         config.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = await open_sqlite(config.store_path, clock=clock)
+        try:
+            store = await open_sqlite(config.store_path, clock=clock)
+        except Unusable as exc:
+            raise BadConfig(str(exc)) from exc
     try:
         yield store
     finally:

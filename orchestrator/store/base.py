@@ -104,6 +104,10 @@ class StoreFailed(Exception):
     """The write could not be made durable (a full disk, an I/O error). Nothing of it is kept; reading still works."""
 
 
+class Unusable(Exception):
+    """The store cannot be opened, and trying again will not help. The text says what is wrong, and the ways out."""
+
+
 def collection_of(key: str) -> str:
     """The part of a key that names its collection: `/registry/GROUP/RESOURCE`, or the whole of a shorter key."""
     return "/".join(key.split("/", 4)[:4])

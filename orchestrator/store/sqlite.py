@@ -32,8 +32,11 @@ from orchestrator.store.base import (
     check_operations,
 )
 from orchestrator.store.history import Feed
-from orchestrator.store.sqlite_files import PLACE_BITS, Backup, Commit, Compaction, Mismatch, Row, Waiting
+from orchestrator.store.sqlite_files import Backup, Commit, Compaction, Mismatch, Waiting, Written
+from orchestrator.store.sqlite_format import PLACE_BITS
+from orchestrator.store.sqlite_open import open_file
 from orchestrator.store.sqlite_upkeep import Upkeep
+from orchestrator.store.sqlite_verify import reload
 
 # Bounds the time one commit takes and the memory it needs; a larger share of one fsync would gain nothing.
 _BATCH_MAX = 512
@@ -43,13 +46,15 @@ class SqliteStore(Store):
     """See `Store`. Make it with `open_sqlite`; one process may have the file open."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
-        self._writer = sqlite_files.open_writer(path)
+        """Open or make the file. Raises `Unusable`."""
+        opened = open_file(path)
+        self._writer, self._witness = opened.db, opened.witness
         self._reader = sqlite_files.open_reader(path)
-        self._compacted, self._assigned, self._current = sqlite_files.load(self._writer)
-        self._revision = self._assigned
+        self._chain, self._current = opened.loaded.chain, opened.loaded.current
+        self._revision = self._assigned = opened.loaded.newest
         self._epoch = 0
         self._closing = False
-        self._upkeep = Upkeep(self._writer, clock, compacted=self._compacted)
+        self._upkeep = Upkeep(self._writer, clock, opened.loaded.base)
         self._reads = BlockingCalls("store-read", threads=1)
         self._feed = Feed(self._read_history)
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
@@ -84,7 +89,7 @@ class SqliteStore(Store):
             if one.key not in current and isinstance(one, Delete):
                 return await self._refuse(one.key)
         self._assigned = revision = self._assigned + 1
-        rows: list[Row] = []
+        rows: list[Written] = []
         for place, one in enumerate(operations, revision << PLACE_BITS):
             if isinstance(one, Put):
                 rows.append((place, one.key, current.get(one.key, 0), one.value))
@@ -113,6 +118,7 @@ class SqliteStore(Store):
         self._reads.close()
         self._reader.close()
         self._writer.close()
+        self._witness.close()
 
     async def _refuse(self, key: str) -> int:
         """Raise the mismatch, after everything it was decided against has been committed."""
@@ -169,7 +175,7 @@ class SqliteStore(Store):
     def _commit(self, batch: Sequence[Waiting]) -> None:
         commits = [item for item in batch if isinstance(item, Commit)]
         try:
-            committed = sqlite_files.commit(self._writer, commits) if commits else None
+            committed = self._made_durable(commits) if commits else None
             mismatches = [(item, self._mismatch(item)) for item in batch if isinstance(item, Mismatch)]
         except sqlite3.Error as exc:
             self._recover(batch, exc)
@@ -189,6 +195,12 @@ class SqliteStore(Store):
             orders = [item for item in batch if isinstance(item, Compaction | Backup)]
             self._report(self._failed, orders, StoreFailed(f"cannot keep the store in order: {exc}"))
 
+    def _made_durable(self, commits: Sequence[Commit]) -> Batch:
+        committed, self._chain = sqlite_files.commit(self._writer, commits, self._chain)
+        # Before anybody is told: what somebody has heard of cannot be lost without being missed.
+        self._witness.note(committed.revision, self._chain)
+        return committed
+
     def _commit_what_waits(self) -> None:
         """Let writers in between the steps of something long. The end of the store waits for that to finish."""
         if self._queue.empty():
@@ -204,11 +216,12 @@ class SqliteStore(Store):
         """Fail the batch and everything decided since, and start again from what is on disk."""
         with contextlib.suppress(sqlite3.Error):
             self._writer.rollback()
-        _, assigned, current = sqlite_files.load(self._writer)
+        found = reload(self._writer)
+        self._chain = found.chain
         done = threading.Event()
 
         def reset() -> None:
-            self._assigned, self._current = assigned, current
+            self._assigned, self._current = found.newest, found.current
             self._epoch += 1
             self._failed(batch, StoreFailed(f"cannot commit: {exc}"))
             done.set()
@@ -250,6 +263,6 @@ class SqliteStore(Store):
 
 
 async def open_sqlite(path: Path, *, clock: Clock) -> SqliteStore:
-    """Open or create the store's file, with its history as the last process left it."""
+    """Open or create the store's file, with its history as the last process left it. Raises `Unusable`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteStore(path, clock=clock)

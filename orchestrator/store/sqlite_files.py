@@ -10,8 +10,11 @@ from pathlib import Path
 
 from prometheus_client import Histogram
 
-from orchestrator.store.base import OPERATIONS_MAX, Batch, Change, Compacted, Listing, Record
+from orchestrator.store.base import Batch, Change, Compacted, Listing, Record
+from orchestrator.store.chain import checksum_of, is_whole, link_of
 from orchestrator.store.history import cut
+from orchestrator.store.sqlite_format import PLACE_BITS, Row, last_place
+from orchestrator.store.sqlite_verify import Damaged
 
 COMMIT_SECONDS = Histogram(
     "wherry_store_commit_duration_seconds",
@@ -22,25 +25,10 @@ COMMIT_WRITES = Histogram(
     "wherry_store_commit_writes", "How many writes shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 
-# A row is one change, at its place in the order of all: the commit's revision, and its number within the commit.
-# `previous` is the place of the change it replaced, 0 if there was none; `value` is NULL for a deletion.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS changes (
-    place INTEGER PRIMARY KEY, key TEXT NOT NULL, previous INTEGER NOT NULL, value BLOB
-);
-CREATE INDEX IF NOT EXISTS changes_by_key ON changes (key, place);
-CREATE TABLE IF NOT EXISTS compacted (revision INTEGER NOT NULL);
-INSERT INTO compacted SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM compacted);
-"""
-#: A place is a revision shifted by this; twice what a commit may hold.
-PLACE_BITS = 8
-_NUMBERS = (1 << PLACE_BITS) - 1
-assert OPERATIONS_MAX <= _NUMBERS
-
 # Each statement of several rows runs without giving the interpreter lock away in between, which under load costs more
 # than the insert; few sizes, so that every statement stays prepared.
 _ROWS_AT_ONCE = (64, 16, 4, 1)
-_INSERTS = {count: "INSERT INTO changes VALUES " + ",".join(["(?,?,?,?)"] * count) for count in _ROWS_AT_ONCE}
+_INSERTS = {count: "INSERT INTO changes VALUES " + ",".join(["(?,?,?,?,?,?)"] * count) for count in _ROWS_AT_ONCE}
 _BACKUP_PAGES = 256
 _LOG_PAGES_MAX = 4_096  # of 4 KiB
 
@@ -53,8 +41,8 @@ class Waiting:
     future: asyncio.Future[int]
 
 
-#: Place, key, place of what it replaces, value.
-Row = tuple[int, str, int, bytes | None]
+#: What a commit decides of a row: place, key, place of what it replaces, value.
+Written = tuple[int, str, int, bytes | None]
 
 
 @dataclass(slots=True)
@@ -62,7 +50,7 @@ class Commit(Waiting):
     """One numbered commit."""
 
     revision: int
-    rows: Sequence[Row]
+    rows: Sequence[Written]
 
 
 @dataclass(slots=True)
@@ -90,7 +78,6 @@ def open_writer(path: Path) -> sqlite3.Connection:
     # Checkpoints come in quiet moments; under steady load, this bounds the log, and a restart's time to read it.
     db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES_MAX}")
     db.execute("PRAGMA cache_size=-8192")
-    db.executescript(_SCHEMA)
     return db
 
 
@@ -103,18 +90,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def load(db: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
-    """The compacted revision, the newest revision, and the place of every key that exists."""
-    (compacted,) = db.execute("SELECT revision FROM compacted").fetchone()
-    (newest,) = db.execute("SELECT coalesce(max(place), 0) FROM changes").fetchone()
-    rows = db.execute("SELECT key, max(place), value IS NULL FROM changes GROUP BY key")
-    return compacted, max(compacted, newest >> PLACE_BITS), {key: place for key, place, gone in rows if not gone}
-
-
 @COMMIT_SECONDS.time()
-def commit(db: sqlite3.Connection, commits: Sequence[Commit]) -> Batch:
-    """Make the commits durable in one transaction; returns them as changes, in revision order."""
-    rows = [row for one in commits for row in one.rows]
+def commit(db: sqlite3.Connection, commits: Sequence[Commit], chain: int) -> tuple[Batch, int]:
+    """Make the commits durable in one transaction; returns them, in revision order, and what the chain has become."""
+    rows: list[Row] = []
+    for one in commits:
+        for place, key, previous, value in one.rows:
+            checksum = checksum_of(place, key, previous, value)
+            chain = link_of(chain, place, checksum)
+            rows.append((place, key, previous, checksum, chain, value))
     db.execute("BEGIN IMMEDIATE")
     start = 0
     for count in _ROWS_AT_ONCE:
@@ -124,52 +108,61 @@ def commit(db: sqlite3.Connection, commits: Sequence[Commit]) -> Batch:
             start += count
     db.execute("COMMIT")
     COMMIT_WRITES.observe(len(rows))
-    changes = [Change(key, value, place >> PLACE_BITS) for place, key, _, value in rows]
-    return Batch(changes, commits[-1].revision)
+    changes = [Change(row[1], row[5], row[0] >> PLACE_BITS) for row in rows]
+    return Batch(changes, commits[-1].revision), chain
 
 
 def read_one(db: sqlite3.Connection, key: str) -> Record | None:
-    """The newest committed record of one key."""
-    row = db.execute("SELECT place, value FROM changes WHERE key = ? ORDER BY place DESC LIMIT 1", (key,)).fetchone()
-    return Record(key, row[1], row[0] >> PLACE_BITS) if row and row[1] is not None else None
+    """The newest committed record of one key. Raises `Damaged`."""
+    row = db.execute(
+        "SELECT place, key, previous, checksum, value FROM changes WHERE key = ? ORDER BY place DESC LIMIT 1", (key,)
+    ).fetchone()
+    return Record(key, value, row[0] >> PLACE_BITS) if row and (value := _checked(*row)) is not None else None
 
 
 def read_snapshot(db: sqlite3.Connection, prefix: str, revision: int, after_key: str, limit: int) -> Listing:
-    """Records below a prefix as of a revision. Raises `Compacted`."""
+    """Records below a prefix as of a revision. Raises `Compacted` or `Damaged`."""
     db.execute("BEGIN")  # so that no compaction comes between the check and the reading
     try:
         _check_kept(db, revision)
         start, operator = (after_key, ">") if after_key >= prefix else (prefix, ">=")
         rows = db.execute(
-            f"SELECT key, value, max(place) FROM changes WHERE key {operator} ? AND key < ? AND place <= ?"
+            "SELECT max(place), key, previous, checksum, value FROM changes"
+            f" WHERE key {operator} ? AND key < ? AND place <= ?"
             " GROUP BY key HAVING value IS NOT NULL ORDER BY key LIMIT ?",
             (start, _end_of(prefix), last_place(revision), limit + 1 if limit else -1),
         ).fetchall()
     finally:
         db.execute("COMMIT")
     more = bool(limit) and len(rows) > limit
-    chosen = rows[:limit] if more else rows
-    return Listing(tuple(Record(key, value, place >> PLACE_BITS) for key, value, place in chosen), revision, more)
+    records = tuple(
+        Record(row[1], value, row[0] >> PLACE_BITS)
+        for row in (rows[:limit] if more else rows)
+        if (value := _checked(*row)) is not None
+    )
+    return Listing(records, revision, more)
 
 
 def read_changes(db: sqlite3.Connection, prefix: str, after: int, through: int, limit: int) -> tuple[Batch, bool]:
-    """Changes below a prefix after one revision and up to another: see `ReadHistory`. Raises `Compacted`."""
+    """Changes below a prefix after one revision up to another: see `ReadHistory`. Raises `Compacted` or `Damaged`."""
     db.execute("BEGIN")
     try:
         _check_kept(db, after)
         rows = db.execute(
-            "SELECT key, value, place FROM changes"
+            "SELECT place, key, previous, checksum, value FROM changes"
             " WHERE place > ? AND place <= ? AND key >= ? AND key < ? ORDER BY place LIMIT ?",
             (last_place(after), last_place(through), prefix, _end_of(prefix), limit),
         ).fetchall()
     finally:
         db.execute("COMMIT")
-    return cut([Change(key, value, place >> PLACE_BITS) for key, value, place in rows], limit, through)
+    return cut([Change(row[1], _checked(*row), row[0] >> PLACE_BITS) for row in rows], limit, through)
 
 
-def last_place(revision: int) -> int:
-    """The highest place that a revision's changes may have."""
-    return revision << PLACE_BITS | _NUMBERS
+def _checked(place: int, key: str, previous: int, checksum: int, value: bytes | None) -> bytes | None:
+    """The value, which is what was written."""
+    if not is_whole(place, key, previous, checksum, value):
+        raise Damaged(f"the record '{key}' of revision {place >> PLACE_BITS} is not what was written")
+    return value
 
 
 def back_up(db: sqlite3.Connection, path: Path, *, between: Callable[[], None]) -> None:
@@ -182,7 +175,7 @@ def back_up(db: sqlite3.Connection, path: Path, *, between: Callable[[], None]) 
 
 
 def _check_kept(db: sqlite3.Connection, revision: int) -> None:
-    (compacted,) = db.execute("SELECT revision FROM compacted").fetchone()
+    (compacted,) = db.execute("SELECT compacted FROM store").fetchone()
     if revision < compacted:
         raise Compacted(revision, compacted)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from orchestrator.machinery.clock import Clock
-from orchestrator.store.sqlite_files import Commit, last_place
+from orchestrator.store.sqlite_files import Commit
+from orchestrator.store.sqlite_format import Base, last_place, write_base
 
 # Five minutes are what Kubernetes' API server lets etcd keep: lists in pages and watches resume that far back.
 HISTORY_S = 300.0
@@ -23,18 +25,18 @@ _IDLE_S = 0.2
 class Upkeep:
     """When to compact and checkpoint. Used by the writer thread alone."""
 
-    def __init__(self, db: sqlite3.Connection, clock: Clock, *, compacted: int) -> None:
+    def __init__(self, db: sqlite3.Connection, clock: Clock, base: Base) -> None:
         self._db = db
         self._clock = clock
-        self._compacted = compacted
-        self._target = compacted
+        self._base = base
+        self._target = base.compacted
         self._newest = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._log_grew = True  # whatever the last process left is checkpointed at the first quiet moment
 
     def next_in_s(self) -> float | None:
         """How long the writer may wait for work before `when_idle` wants to run; None: for ever."""
-        if self._log_grew or self._compacted < self._target:
+        if self._log_grew or self._base.compacted < self._target:
             return _IDLE_S
         if self._marks:
             return max(_IDLE_S, self._marks[0][0] + HISTORY_S - self._clock.monotonic())
@@ -43,7 +45,7 @@ class Upkeep:
     def when_idle(self) -> None:
         """Compact what is due, a chunk at a time, then checkpoint."""
         self._advance_target()
-        if self._compacted < self._target:
+        if self._base.compacted < self._target:
             self._compact_chunk()
         elif self._log_grew:
             self._checkpoint()
@@ -58,13 +60,13 @@ class Upkeep:
         if not self._marks or self._is_due(now):
             self._marks.append((now, self._newest))
         self._advance_target()
-        if self._compacted < self._target:
+        if self._base.compacted < self._target:
             self._compact_chunk()
 
     def compact(self, revision: int, *, between: Callable[[], None]) -> None:
         """Compact up to `revision`, letting writers in after every chunk."""
         self._target = max(self._target, revision)
-        while self._compacted < revision:
+        while self._base.compacted < revision:
             self._compact_chunk()
             between()
 
@@ -84,22 +86,36 @@ class Upkeep:
 
     def _compact_chunk(self) -> None:
         """Forget the next few revisions below the target: deletions, and values that newer ones have replaced."""
-        through = min(self._compacted + _CHUNK_ROWS, self._target)
-        span = (last_place(self._compacted), last_place(through))
-        self._db.execute("BEGIN IMMEDIATE")
+        base = self._base
+        through = min(base.compacted + _CHUNK_ROWS, self._target)
+        span = (last_place(base.compacted), last_place(through))
+        in_span = "place > ? AND place <= ?"
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.execute(
+            count, total = db.execute(f"SELECT count(*), sum(checksum) FROM changes WHERE {in_span}", span).fetchone()
+            last = db.execute(f"SELECT chain FROM changes WHERE {in_span} ORDER BY place DESC LIMIT 1", span).fetchone()
+            gone = db.execute(
                 "DELETE FROM changes WHERE place IN"
-                " (SELECT previous FROM changes WHERE place > ? AND place <= ? AND previous > 0)",
+                f" (SELECT previous FROM changes WHERE {in_span} AND previous > 0) RETURNING checksum",
                 span,
+            ).fetchall()
+            gone += db.execute(
+                f"DELETE FROM changes WHERE {in_span} AND value IS NULL RETURNING checksum", span
+            ).fetchall()
+            moved = replace(
+                base,
+                compacted=through,
+                chain=last[0] if last else base.chain,
+                kept=base.kept + count - len(gone),
+                kept_sum=base.kept_sum + (total or 0) - sum(checksum for (checksum,) in gone),
             )
-            self._db.execute("DELETE FROM changes WHERE place > ? AND place <= ? AND value IS NULL", span)
-            self._db.execute("UPDATE compacted SET revision = ?", (through,))
-            self._db.execute("COMMIT")
+            write_base(db, moved)
+            db.execute("COMMIT")
         except sqlite3.Error:
-            self._db.rollback()
+            db.rollback()
             raise
-        self._compacted = through
+        self._base = moved
         self._log_grew = True
 
     def _checkpoint(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from orchestrator.machinery import log
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.store.sqlite import open_sqlite
 
@@ -26,4 +27,5 @@ async def storm(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    log.configure()
     asyncio.run(storm(Path(sys.argv[1])))
