@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from orchestrator.api import codec
@@ -17,20 +17,21 @@ from orchestrator.server import warnings
 
 # Large enough to make writes few, small enough to let others have the loop and the buffers in between.
 _CHUNK_BYTES = 256 << 10
-# A list of everything takes a slow client half a minute; nobody holds one for longer than this.
-_WRITE_TIMEOUT_S = 120.0
+#: A list of everything takes a slow client half a minute; nobody holds one for longer than this.
+WRITE_TIMEOUT_S = 120.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(slots=True)
 class Answer:
-    """A complete answer. `parts` is the body of a long list, written in pieces; else it is `body`."""
+    """A complete answer. The body is `body`, or `parts`, which exist already, or `rendered`: made while it is sent."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = "application/json"
     headers: Sequence[tuple[str, str]] = ()
     parts: Sequence[bytes] = ()
+    rendered: Iterable[bytes] | None = None
 
     @classmethod
     def of(cls, value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Answer:
@@ -69,42 +70,63 @@ class DirectResponse(web.StreamResponse):
         self._payload_writer = None
         self._state = {}
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write everything; `write_eof` has nothing left to do."""
+    async def send(self, request: web.BaseRequest) -> None:
+        """Write everything. Raises `ConnectionError` if the client is gone, or does not read in time."""
         answer = self._answer
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
         self._keep_alive = request.keep_alive
         self._eof_sent = True
+        if answer.rendered is not None:
+            await self._send_rendered(request, transport, answer.rendered)
+            return
         length = sum(map(len, answer.parts)) if answer.parts else len(answer.body)
-        head = self._head(length)
+        head = self._head(f"Content-Length: {length}\r\n")
         if request.method == "HEAD":
             transport.write(head)
-        elif answer.parts:
-            transport.write(head)
-            try:
-                async with asyncio.timeout(_WRITE_TIMEOUT_S):
-                    for chunk in _chunks(answer.parts):
-                        transport.write(chunk)
-                        await request.writer.drain()
-            except TimeoutError as exc:
-                transport.abort()
-                raise ConnectionResetError("the client does not read its answer") from exc
-        else:
+        elif length <= _CHUNK_BYTES and not answer.parts:
             transport.write(head + answer.body)
-            if length > _CHUNK_BYTES:
-                await request.writer.drain()
+        else:
+            transport.write(head)
+            patience = _Patience(request, transport)
+            for chunk in _chunks(answer.parts) if answer.parts else _slices(answer.body):
+                transport.write(chunk)
+                await patience.wait_until_read()
+            return
+        if request.protocol.writing_paused:
+            await _Patience(request, transport).wait_until_read()
+
+    async def _send_rendered(
+        self, request: web.BaseRequest, transport: asyncio.Transport, pieces: Iterable[bytes]
+    ) -> None:
+        """Write a body while it is made: how long it will be is not known before."""
+        is_chunked = request.version >= HttpVersion11
+        if not is_chunked:
+            self._keep_alive = False  # the end of the connection is the end of the body
+        transport.write(self._head("Transfer-Encoding: chunked\r\n" if is_chunked else ""))
+        if request.method == "HEAD":
+            return
+        patience = _Patience(request, transport)
+        for piece in pieces:
+            transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+            await patience.wait_until_read()
+            await asyncio.sleep(0)  # rendering takes its time: others are to have the loop in between
+        if is_chunked:
+            transport.write(b"0\r\n\r\n")
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Nothing: `send` wrote it all."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing: `prepare` wrote it all."""
+        """Nothing either."""
 
-    def _head(self, length: int) -> bytes:
+    def _head(self, length: str) -> bytes:
         answer = self._answer
         lines = (
             f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, '')}\r\n"
-            f"Content-Type: {answer.content_type}\r\nContent-Length: {length}\r\n"
+            f"Content-Type: {answer.content_type}\r\n{length}"
         )
         if not self._keep_alive:
             lines += "Connection: close\r\n"
@@ -117,6 +139,37 @@ class DirectResponse(web.StreamResponse):
         for name, value in warnings.headers_of(self._warnings):
             lines += f"{name}: {value}\r\n"
         return (lines + "\r\n").encode("utf-8", "replace")
+
+
+class _Patience:
+    """How long a client is waited for that does not read: one time limit for all of its answer."""
+
+    __slots__ = ("_left_s", "_request", "_transport")
+
+    def __init__(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
+        self._request = request
+        self._transport = transport
+        self._left_s = WRITE_TIMEOUT_S
+
+    async def wait_until_read(self) -> None:
+        """Wait until there is room for more. Raises `ConnectionResetError`, and cuts, when the time is used up."""
+        if not self._request.protocol.writing_paused:
+            if self._request.transport is None:
+                raise ConnectionResetError("the client is gone")
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._left_s):
+                await self._request.writer.drain()
+        except TimeoutError as exc:
+            self._transport.abort()
+            raise ConnectionResetError("the client does not read its answer") from exc
+        self._left_s -= loop.time() - began
+
+
+def _slices(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES))
 
 
 def _chunks(parts: Sequence[bytes]) -> Iterator[bytes]:

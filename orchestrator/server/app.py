@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -20,23 +20,25 @@ from orchestrator.machinery.errors import (
     Forbidden,
     GatewayTimeout,
     InternalError,
-    TooManyRequests,
     Unauthorized,
 )
 from orchestrator.machinery.log import get_logger
-from orchestrator.server import metrics, refusals
+from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
 from orchestrator.server.authentication import impersonation
 from orchestrator.server.authentication.base import ANONYMOUS, Credentials
-from orchestrator.server.authorization.base import Authorizer
+from orchestrator.server.authorization.base import Attributes, Authorizer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
-from orchestrator.server.bodies import BODY_BYTES_MAX
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
 from orchestrator.server.expiry import expire_events
+from orchestrator.server.gate.gate import Gate, GateLimits
+from orchestrator.server.gate.intake import Intake, IntakeLimits
+from orchestrator.server.gate.levels import level_of
+from orchestrator.server.gate.record import Record, observe
 from orchestrator.server.negotiation import accepted
 from orchestrator.server.requests import Request, parse
 from orchestrator.server.served import Served
@@ -45,7 +47,6 @@ from orchestrator.store.base import Store
 
 logger = get_logger(__name__)
 
-_READING = frozenset(("get", "list", "watch", "head", "options"))
 #: Subresources that the node agents answer.
 _FORWARDED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 _SHUTDOWN_S = 3.0
@@ -60,7 +61,7 @@ _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]
     "delete": deletes.delete,
     "deletecollection": deletes.delete_collection,
 }
-_KNOWN_VERBS = frozenset((*_ENDPOINTS, *_READING, "post", "put"))
+_WITH_BODY = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +72,10 @@ class ServerSettings:
     """Where ClusterIPs come from."""
     node_ports: tuple[int, int] = (30000, 32767)
     """The first and the last node port."""
-    reads_max: int = 400
-    """Reads in flight at once; more are told to come again. Watches and streams do not count. Kubernetes' default."""
-    writes_max: int = 400
-    """Writes in flight at once. They share commits, so twice Kubernetes' default is still quick."""
+    gate: GateLimits = field(default_factory=GateLimits)
+    """How many requests are answered, and wait, at once."""
+    intake: IntakeLimits = field(default_factory=IntakeLimits)
+    """How large, how many and how slow bodies may be."""
     bookmark_every_s: float = 60.0
     """Between a watch's bookmarks: often enough that a client which comes back finds its revision in the window."""
 
@@ -124,85 +125,86 @@ def build_server(
     return ApiServer(core, chosen)
 
 
-class _InFlight:
-    """Requests of one sort being answered, and how many may be."""
-
-    __slots__ = ("count", "limit", "name")
-
-    def __init__(self, name: str, limit: int) -> None:
-        self.name = name
-        self.limit = limit
-        self.count = 0
-        metrics.IN_FLIGHT.labels(name).set_function(lambda: self.count)
-
-
 class ApiServer:
     """Answers requests. `serving` opens the socket."""
 
     def __init__(self, core: Core, settings: ServerSettings) -> None:
         self.core = core
-        self._reads = _InFlight("read", settings.reads_max)
-        self._writes = _InFlight("write", settings.writes_max)
+        self._gate = Gate(settings.gate)
+        self._intake = Intake(settings.intake)
         self._streams: set[asyncio.Task[Any]] = set()
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """The one handler of every request: its answer, or the `Status` of what went wrong."""
-        clock = self.core.clock
-        began = clock.monotonic()
+        """The one handler of every request: its answer, written, or the `Status` of what went wrong."""
+        began = self.core.clock.monotonic()
         kinds = self.core.served.kinds
         request = parse(kinds, http.method, http._message.path)  # as it came: the parsed URL costs more than the answer
         call = Call(self.core, kinds, http, request, ANONYMOUS, accepted(http.headers.get("Accept", "")))
+        answer: Answer | web.StreamResponse | None = None
         try:
             answer = await self._answer(call)
-        except ApiError as exc:
-            answer = Answer.of_error(exc)
-        except TimeoutError:
-            answer = Answer.of_error(GatewayTimeout("the request could not be answered in time"))
+            if not isinstance(answer, Answer):
+                return answer  # it has written itself
+            response = DirectResponse(answer, call.warnings)
+            await response.send(http)
+            return response
         except ConnectionError:
             return _cut(http)  # the client is gone: nobody to tell, and nothing to log
-        except Exception as exc:
-            logger.exception("request.failed", method=http.method, path=request.path)
-            answer = Answer.of_error(InternalError(f"Internal error occurred: {type(exc).__name__}"))
-        # A client may send any method: labels must not grow with what it thinks of.
-        verb = request.verb if request.verb in _KNOWN_VERBS else "other"
-        resource = request.resource if request.kind is not None else ""
-        metrics.counter_of(verb, resource, answer.status).inc()
-        if not isinstance(answer, Answer):
-            return answer
-        metrics.seconds_of(verb, resource).observe(clock.monotonic() - began)
-        return DirectResponse(answer, call.warnings)
+        except Exception:
+            # Half of the answer is out: all that is left to say is that the rest will not come.
+            logger.exception("request.broken_off", method=http.method, path=request.path)
+            return _cut(http)
+        finally:
+            # Only now is the answer out: its seat and its body's room are free for others.
+            call.seat.give_back()
+            self._intake.give_back(len(call.body), call.user.name)
+            if answer is not None:
+                observe(_record(call, answer, began=began, ended=self.core.clock.monotonic()))
 
     async def _answer(self, call: Call) -> Answer | web.StreamResponse:
+        """The answer, which may be a refusal. Raises only `ConnectionError`."""
+        try:
+            return await self._pass(call)
+        except ApiError as exc:
+            return Answer.of_error(exc)
+        except TimeoutError:
+            return Answer.of_error(GatewayTimeout("the request could not be answered in time"))
+        except ConnectionError:
+            raise
+        except Exception as exc:
+            logger.exception("request.failed", method=call.request.method, path=call.request.path)
+            return Answer.of_error(InternalError(f"Internal error occurred: {type(exc).__name__}"))
+
+    async def _pass(self, call: Call) -> Answer | web.StreamResponse:
+        """Let a request through every stage: who asks, may they, the body, a seat, the endpoint."""
         request = call.request
         try:
-            self._admit_user(call)
+            attributes = self._admit_user(call)
         except (Unauthorized, Forbidden):
             # Tokens, and what nodes may read, are objects: this one may only just be there.
             if not await self.core.cache.wait_fresh():
                 raise
-            self._admit_user(call)
-        verb, subresource = request.verb, request.subresource
+            attributes = self._admit_user(call)
+        verb, kind = request.verb, request.kind
+        if request.resource:
+            if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
+                raise refusals.no_such_resource()
+            if request.subresource in _FORWARDED and request.subresource in kind.connect and self.core.forward:
+                await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
+                return await self._stream(self.core.forward(call.http, request, self.core.cache))
+        level, flow = level_of(attributes), call.user.name
+        has_body = bool(request.resource) and verb in _WITH_BODY
+        if has_body:
+            call.body = await self._intake.read(call.http, level, flow)
+        call.seat = await self._gate.enter(level, flow)
+        call.level, call.seated = level, self.core.clock.monotonic()
         if not request.resource:
             return await system.answer(call)
-        kind = request.kind
-        if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
-            raise refusals.no_such_resource()
-        if subresource in _FORWARDED and subresource in kind.connect and self.core.forward is not None:
-            await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
-            return await self._stream(self.core.forward(call.http, request, self.core.cache))
-        if verb == "watch" and not subresource:
+        if verb == "watch" and not request.subresource:
             return await self._stream(watch.watch(call))
-        in_flight = self._reads if verb in _READING else self._writes
-        if in_flight.count >= in_flight.limit:
-            metrics.REJECTED.labels(in_flight.name).inc()
-            raise TooManyRequests("Too many requests, please try again later.", retry_after_s=1)
-        in_flight.count += 1
-        try:
-            if in_flight is self._writes:
-                await self.core.cache.wait_fresh()  # admission reads the cache
-            return await self._dispatch(call)
-        finally:
-            in_flight.count -= 1
+        if has_body:
+            await self.core.cache.wait_fresh()  # admission reads the cache
+        return await self._dispatch(call)
 
     async def _dispatch(self, call: Call) -> Answer | web.StreamResponse:
         request, kind = call.request, call.kind
@@ -216,7 +218,7 @@ class ApiServer:
             return await reviews.create(call)
         return await _ENDPOINTS[request.verb](call)
 
-    def _admit_user(self, call: Call) -> None:
+    def _admit_user(self, call: Call) -> Attributes:
         """Authentication and authorization. Raises `Unauthorized` or `Forbidden`."""
         header = call.http.headers.get("Authorization", "")
         token = header[7:].strip() if header[:7].lower() == "bearer " else ""
@@ -224,6 +226,7 @@ class ApiServer:
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         user = self.core.authenticator.authenticate(Credentials(certificate or None, token))
         if user is not None and (target := impersonation.wanted(call.http.headers)) is not None:
+            call.impersonator = user
             user = impersonation.impersonated(user, target, self.core.authorizer)
         attributes = attributes_of(call.request, user or ANONYMOUS)
         verdict = self.core.authorizer.authorize(attributes)
@@ -232,6 +235,7 @@ class ApiServer:
                 raise Unauthorized("Unauthorized")
             raise refusal(attributes, verdict)
         call.user = user or ANONYMOUS
+        return attributes
 
     async def _stream(self, streaming: Awaitable[web.StreamResponse]) -> web.StreamResponse:
         """Answer for long, until the server stops."""
@@ -247,6 +251,21 @@ class ApiServer:
         """Cut all watches and streams; clients come back elsewhere, or later."""
         for task in list(self._streams):
             task.cancel()
+
+
+def _record(call: Call, answer: Answer | web.StreamResponse, *, began: float, ended: float) -> Record:
+    return Record(
+        call.request,
+        call.user,
+        call.impersonator,
+        call.body,
+        call.level,
+        answer if isinstance(answer, Answer) else None,
+        answer.status,
+        began,
+        call.seated,
+        ended,
+    )
 
 
 def _cut(http: web.BaseRequest) -> web.StreamResponse:
@@ -269,9 +288,7 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
     """
 
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=BODY_BYTES_MAX
-        )
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     listener = web.Server(
         server.handle, request_factory=request_of, handler_cancellation=True, access_log=None, keepalive_timeout=90.0

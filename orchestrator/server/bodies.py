@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,14 +13,10 @@ from orchestrator.api.codec import Malformed
 from orchestrator.api.objects import Object
 from orchestrator.api.schema import walker
 from orchestrator.api.schema.shapes import Schema
-from orchestrator.machinery.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from orchestrator.machinery.errors import BadRequest, UnsupportedMediaType
 from orchestrator.server.core import Call
 from orchestrator.server.protobuf import decoder as protobuf
 
-#: What Kubernetes' API server takes.
-BODY_BYTES_MAX = 3 << 20
-# Three megabytes over a bad line; whoever takes longer is holding a place that others need.
-_BODY_TIMEOUT_S = 60.0
 _SUMMARY_BYTES = 30
 #: Larger bodies are understood off the event loop: whatever is in less than this takes under ten milliseconds.
 LARGE_BYTES = 64 << 10
@@ -29,19 +24,6 @@ _LARGE_YAML_BYTES = 2 << 10
 _LARGE_PROTOBUF_BYTES = 8 << 10
 _JSON_TYPES = ("", "application/json", "*/*")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
-
-
-async def read_bytes(http: web.BaseRequest) -> bytes:
-    """The whole body. Raises `RequestEntityTooLarge`, or `TimeoutError` when it does not come."""
-    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
-        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        if http.content.is_eof():
-            return await http.read()  # all of it came with the head: nothing to wait for
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            return await http.read()
-    except web.HTTPRequestEntityTooLarge as exc:
-        raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_BYTES_MAX}") from exc
 
 
 def content_type_of(http: web.BaseRequest) -> str:
@@ -56,7 +38,7 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
     when the client asked for strictness; otherwise those become warnings. Raises `UnsupportedMediaType`.
     """
     content_type = content_type_of(call.http)
-    data = await read_bytes(call.http)
+    data = call.body
     validation, schema = field_validation(call), call.schema_of(api_version, kind)
     if is_large(data, content_type):
         obj, findings = await call.core.large.call(
@@ -198,7 +180,7 @@ def check_dry_run(call: Call) -> None:
 async def read_optional(call: Call) -> dict[str, Any]:
     """The body of a deletion: its options, empty if there is no body."""
     content_type = content_type_of(call.http)
-    data = await read_bytes(call.http)
+    data = call.body
     if not data:
         return {}
     try:

@@ -20,6 +20,8 @@ from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.authentication.base import User
 from orchestrator.server.authorization.base import Authorizer
+from orchestrator.server.gate.gate import NO_SEAT, Seat
+from orchestrator.server.gate.levels import Level
 from orchestrator.server.negotiation import Accepted
 from orchestrator.server.requests import Request
 from orchestrator.server.served import Served
@@ -75,6 +77,8 @@ class Call:
     """One request being answered. `warnings` go out as headers with whatever the answer is.
 
     `kinds` are those that were served when it came: all its parts see the same.
+    `user` is whom it is answered as, `impersonator` who that really is if it is somebody else. `body` is there before
+    an endpoint is called. `seat` is held until the answer is out; an endpoint that answers for long gives it back.
     """
 
     core: Core
@@ -83,6 +87,12 @@ class Call:
     request: Request
     user: User
     accepted: Accepted
+    body: bytes = b""
+    impersonator: User | None = None
+    seat: Seat = NO_SEAT
+    #: What the gate made of it, and when (monotonic); None as long as it has not come so far.
+    level: Level | None = None
+    seated: float | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from orchestrator.api import codec, table
 from orchestrator.api.kinds import Kind
@@ -13,6 +14,9 @@ from orchestrator.server.answers import Answer
 from orchestrator.server.conversion import decoded, served
 from orchestrator.server.core import Call
 from orchestrator.server.watches import PLAIN, Form, Shape, revision_of
+
+# Objects rendered at a time: some milliseconds, after which others get the loop.
+_BATCH = 50
 
 
 def check(call: Call) -> None:
@@ -38,24 +42,55 @@ def many(
     """A list of stored objects as an answer."""
     match call.accepted.as_:
         case "Table":
-            rendered = _table(call, kind, values, revision=revision, continue_token=continue_token, remaining=remaining)
-            return Answer.of(rendered)
+            whole = _table(
+                call, kind, values[:_BATCH], revision=revision, continue_token=continue_token, remaining=remaining
+            )
+            if len(values) <= _BATCH:
+                return Answer.of(whole)
+            return Answer(rendered=_table_in_pieces(call, kind, values, whole))
         case "PartialObjectMetadataList" | "PartialObjectMetadata":
-            items = [codec.encode(table.partial(decoded(kind, value))) for value in values]
             head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", revision, continue_token, remaining)
+            encoded = (codec.encode(table.partial(decoded(kind, value))) for value in values)
+            return Answer(rendered=_list_in_pieces(head, encoded))
         case _:
-            items = [served(kind, value) for value in values] if kind.stored_as else list(values)
             head = _list_head(
                 f"{kind.resource.kind}List", kind.resource.api_version, revision, continue_token, remaining
             )
+            if kind.stored_as:
+                return Answer(rendered=_list_in_pieces(head, (served(kind, value) for value in values)))
     parts = [head]
-    for item in items:
+    for item in values:
         parts.append(item)
         parts.append(b",")
-    if items:
+    if values:
         parts.pop()
     parts.append(b"]}\n")
     return Answer(parts=parts)
+
+
+def _list_in_pieces(head: bytes, items: Iterable[bytes]) -> Iterator[bytes]:
+    """A list whose items are made while it is sent: nobody holds all of them, however slowly the client reads."""
+    yield head
+    separator = b""
+    for batch in _batches(items):
+        yield separator + b",".join(batch)
+        separator = b","
+    yield b"]}\n"
+
+
+def _table_in_pieces(call: Call, kind: Kind, values: Sequence[bytes], first: Object) -> Iterator[bytes]:
+    """`first` is the table with the first batch of rows; the others are made while it is sent."""
+    yield codec.encode(first).removesuffix(b"]}")
+    for start in range(_BATCH, len(values), _BATCH):
+        rows = _table(call, kind, values[start : start + _BATCH], revision=0)["rows"]
+        yield b"," + codec.encode(rows)[1:-1]
+    yield b"]}\n"
+
+
+def _batches(items: Iterable[bytes]) -> Iterator[list[bytes]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
 
 
 def _list_head(kind: str, api_version: str, revision: int, continue_token: str, remaining: int | None) -> bytes:

@@ -15,8 +15,10 @@ REQUEST_SECONDS = Histogram(
     ["verb", "resource"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
 )
-IN_FLIGHT = Gauge("wherry_api_requests_in_flight", "Requests being answered.", ["kind"])
-REJECTED = Counter("wherry_api_requests_rejected_total", "Requests refused because too many were in flight.", ["kind"])
+SEATS = Gauge("wherry_api_seats_in_use", "Requests being answered, by priority level.", ["level"])
+WAITING = Gauge("wherry_api_requests_waiting", "Requests that wait for a seat.", ["level"])
+REJECTED = Counter("wherry_api_requests_rejected_total", "Requests told to come again, and why.", ["level", "reason"])
+BODY_BYTES = Gauge("wherry_api_body_bytes", "Bytes of request bodies that are held.")
 WATCHES = Gauge("wherry_api_watches", "Open watches.", ["resource"])
 WATCHES_CUT = Counter("wherry_api_watches_cut_total", "Watches ended because their client did not read.")
 OBJECTS = Gauge("wherry_api_objects", "Stored objects.", ["resource"])

@@ -46,7 +46,7 @@ async def read(call: Call) -> Patch:
             "the body of the request was in an unknown format - accepted media types include: "
             f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
         )
-    data = await bodies.read_bytes(call.http)
+    data = call.body
     if len(data) > bodies.LARGE_BYTES:
         return await call.core.large.call(_decoded, form, data, bodies.field_validation(call))
     return _decoded(form, data, bodies.field_validation(call))

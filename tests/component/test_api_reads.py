@@ -17,10 +17,8 @@ from orchestrator.api.resources import (
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import (
     Gone,
-    TooManyRequests,
 )
-from orchestrator.server.app import ServerSettings
-from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
+from tests.support.server import RunningServer, a_configmap, a_pod
 
 
 async def test_pages_show_one_snapshot_and_expire(running: RunningServer, client: Client) -> None:
@@ -162,10 +160,3 @@ async def test_reviews_answer_and_store_nothing(running: RunningServer, client: 
     assert review["status"]["user"]["username"] == "system:kube-scheduler"
     with pytest.raises(Exception, match="does not allow this method"):
         await client.request("GET", "/apis/authentication.k8s.io/v1/tokenreviews")
-
-
-async def test_more_than_may_be_in_flight_is_told_to_come_again() -> None:
-    settings = ServerSettings(reads_max=0)
-    async with a_running_server(settings=settings) as server, server.client() as client:
-        with pytest.raises(TooManyRequests):
-            await client.get(PODS, "x", "default", into=bytes)

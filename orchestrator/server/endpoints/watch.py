@@ -62,6 +62,7 @@ async def watch(call: Call) -> web.StreamResponse:
             if call.request.flag("sendInitialEvents"):
                 await stream.send([], _bookmark(kind, form.shape, start, annotations={_INITIAL_END: "true"}))
             await stream.send(missed)
+            call.seat.give_back()  # from here on it costs what it has to say, and that is little
             await _follow(call, stream, watcher, timeout_s)
             await stream.end()
     except TooSlow:
