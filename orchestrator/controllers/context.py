@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -82,20 +83,33 @@ class Informers:
         self._client = client
         self._informers: dict[Resource, Informer[Any]] = {}
         self._views: dict[Resource, type] = {}
+        self._group: asyncio.TaskGroup | None = None
 
-    def of(self, resource: Resource, view: type[V], *, namespace: str = "") -> Informer[V]:
+    def of(self, resource: Resource, view: type[V]) -> Informer[V]:
         """The informer of a resource. All who ask must want the same view: one cache, one decoding."""
         informer = self._informers.get(resource)
         if informer is None:
             indexes: dict[str, Index] = {"owner": _owners, **_EXTRA_INDEXES.get(resource, {})}
-            informer = Informer(self._client, resource, view, namespace=namespace, indexes=indexes)
+            informer = Informer(self._client, resource, view, indexes=indexes)
             self._informers[resource], self._views[resource] = informer, view
+            if self._group is not None:
+                self._run(self._group, informer)
         assert self._views[resource] is view, f"{resource.plural} are watched as {self._views[resource].__name__}"
         return cast("Informer[V]", informer)
 
     def metadata_of(self, resource: Resource) -> Informer[Any]:
         """The informer of a resource for those who need no more than metadata: whatever view it holds."""
         return self._informers.get(resource) or self.of(resource, MetaView)
+
+    def run_in(self, group: asyncio.TaskGroup) -> None:
+        """Run every informer asked for so far, and from here on each as soon as it is first asked for."""
+        self._group = group
+        for informer in self.all():
+            self._run(group, informer)
+
+    @staticmethod
+    def _run(group: asyncio.TaskGroup, informer: Informer[Any]) -> None:
+        group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
 
     def all(self) -> tuple[Informer[Any], ...]:
         """Every informer asked for so far."""
@@ -135,8 +149,8 @@ class Informers:
         return self.of(resources.NODES, cluster.Node)
 
     @property
-    def node_leases(self) -> Informer[LeaseView]:
-        return self.of(resources.LEASES, LeaseView, namespace=NODE_LEASE_NAMESPACE)
+    def leases(self) -> Informer[LeaseView]:
+        return self.of(resources.LEASES, LeaseView)
 
     @property
     def services(self) -> Informer[cluster.Service]:

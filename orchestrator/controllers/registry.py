@@ -54,7 +54,7 @@ CONTROLLERS: tuple[Registered, ...] = (
     Registered("statefulset", ("statefulsets", "controllerrevisions", "pods"), StatefulSetController),
     Registered("endpointslice", ("services", "pods", "endpointslices", "nodes"), EndpointSliceController),
     Registered("endpoints", ("services", "pods", "endpoints"), EndpointsController),
-    Registered("garbage", ("everything that owns or is owned",), GarbageController),
+    Registered("garbage", ("all kinds that discovery names, but events",), GarbageController),
 )
 
 
@@ -65,8 +65,7 @@ async def run_all(
     context = Context(client=client, clock=clock, informers=Informers(client), config=config)
     built = [(registered.name, registered.build(context)) for registered in controllers]
     async with asyncio.TaskGroup() as group:
-        for informer in context.informers.all():
-            group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
+        context.informers.run_in(group)
         for component, recorder in context.recorders.items():
             group.create_task(recorder.run(), name=f"events-{component}")
         for name, controller in built:

@@ -20,7 +20,7 @@ from orchestrator.api.schema.definitions import schema_of
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
 from orchestrator.machinery.client import MERGE_PATCH, STRATEGIC_PATCH, Listing
 from orchestrator.machinery.clock import timestamp
-from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, Unreachable
 from orchestrator.machinery.watch_stream import WatchEvent
 
 Refusal = Callable[[str, Resource, str], ApiError | None]
@@ -115,6 +115,7 @@ class FakeApi:
         assert not subresource, "no subresource is posted to here"
         obj = codec.decode(codec.encode(body))
         self._check("create", resource, (obj.get("metadata") or {}).get("name", ""))
+        self._require_open(namespace)
         made = self._create(resource, obj, namespace)
         self._answer("create", resource)
         return _as(made, into)
@@ -217,6 +218,11 @@ class FakeApi:
         refusal = self.refuse(method, resource, name)
         if refusal is not None:
             raise refusal
+
+    def _require_open(self, namespace: str) -> None:
+        space = self._objects.get(NAMESPACES.group_resource, {}).get(namespace)
+        if space is not None and "deletionTimestamp" in space["metadata"]:
+            raise Forbidden(f"unable to create new content in namespace {namespace} because it is being terminated")
 
     def _answer(self, method: str, resource: Resource) -> None:
         if self.loses_answer(method, resource):

@@ -40,6 +40,9 @@ class Strategy:
     allows_unconditional_update: bool = True
     #: Seconds a graceful deletion takes by default; None: deletion is immediate.
     graceful: bool = False
+    #: Whether the garbage collector follows its owners and dependents (False: Kubernetes' `Unsupported`). What it does
+    #: not follow is given no finalizer for it, since nobody would take that off.
+    collected: bool = True
 
     def prepare_create(self, obj: Object) -> None:
         """Drop what a client may not set on create (by default: `status`, where there is a status subresource)."""

@@ -65,6 +65,7 @@ class _Events(Named):
 
     has_generation = False
     must_exist_for_update = False
+    collected = False
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict

@@ -53,16 +53,29 @@ class DeleteBlockers:
     uids: tuple[str, ...]
 
 
-Decision = RemoveOwners | Delete | Orphan | Release | DeleteBlockers | None
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """Have this object no longer hold its owners up: it and they wait for each other."""
+
+    obj: ObjectMeta
 
 
-def decide(meta: ObjectMeta, owners: Mapping[str, Owner], dependents: Sequence[ObjectMeta]) -> Decision:
+Decision = RemoveOwners | Delete | Orphan | Release | DeleteBlockers | Unblock | None
+
+
+def decide(
+    meta: ObjectMeta,
+    owners: Mapping[str, Owner],
+    dependents: Sequence[ObjectMeta],
+    circle: ObjectMeta | None = None,
+) -> Decision:
     """The next step for one object.
 
-    `owners` says how each of its owners stands, by uid; `dependents` are the objects that name it as an owner.
+    `owners` says how each of its owners stands, by uid; `dependents` are the objects that name it as an owner. `circle`
+    is where to cut, if the object waits for itself by way of others (`decide_circle`).
     """
     if meta.deletion_timestamp is not None:
-        return _going(meta, dependents)
+        return _going(meta, dependents, circle)
     if not meta.owner_references:
         return None
     uids = [reference.uid for reference in meta.owner_references]
@@ -81,12 +94,14 @@ def decide(meta: ObjectMeta, owners: Mapping[str, Owner], dependents: Sequence[O
     return Delete("Background")
 
 
-def _going(meta: ObjectMeta, dependents: Sequence[ObjectMeta]) -> Decision:
+def _going(meta: ObjectMeta, dependents: Sequence[ObjectMeta], circle: ObjectMeta | None) -> Decision:
     if ORPHAN in meta.finalizers:
         return Orphan() if dependents else Release(ORPHAN)
     if FOREGROUND not in meta.finalizers:
         return None
     blockers = tuple(dependent.uid for dependent in dependents if blocks(dependent, meta.uid))
+    if circle is not None and blockers:
+        return Unblock(circle)
     return DeleteBlockers(blockers) if blockers else Release(FOREGROUND)
 
 

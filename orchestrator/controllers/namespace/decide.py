@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from orchestrator.api.resources import Resource
+from orchestrator.api.resources import PODS, Resource
 from orchestrator.api.views.cluster import Namespace
 from orchestrator.api.views.meta import Condition, MetaView
 from orchestrator.controllers.conditions import with_condition
-from orchestrator.controllers.moments import text_of
+from orchestrator.controllers.moments import seconds_of, text_of
 
 FINALIZER = "kubernetes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What one pass over the namespace's content met."""
+    """What one pass over the namespace's content met; `remaining` names only resources of which something is left."""
 
-    remaining: Mapping[Resource, Sequence[MetaView]]
+    remaining: Mapping[Resource, Sequence[MetaView]] = field(default_factory=dict)
     discovery_error: str = ""
     deletion_errors: Sequence[str] = ()
 
@@ -28,6 +28,32 @@ class Found:
 def is_ours(namespace: Namespace) -> bool:
     """Whether the namespace is being deleted and waits for us to empty it."""
     return namespace.metadata.deletion_timestamp is not None and FINALIZER in namespace.spec.finalizers
+
+
+def with_content(found: Found, resource: Resource, namespace: str, items: Sequence[MetaView], *, now: float) -> Found:
+    """`found`, and what is left of a resource after all of it was deleted.
+
+    What neither has a finalizer nor is a pod within its grace should not be there, and its being there is an error.
+    """
+    if not items:
+        return found
+    remaining = {**found.remaining, resource: items}
+    is_ending = resource == PODS and any(seconds_of(item.metadata.deletion_timestamp) > now for item in items)
+    if is_ending or any(item.metadata.finalizers for item in items):
+        return replace(found, remaining=remaining)
+    text = f"unexpected items still remain in namespace: {namespace} for gvr: {_shown(resource)}"
+    return with_error(replace(found, remaining=remaining), resource, namespace, text)
+
+
+def with_error(found: Found, resource: Resource, namespace: str, text: str) -> Found:
+    """`found`, and that a resource could not be emptied."""
+    if resource == PODS:
+        text = f"failed to delete pods for namespace: {namespace}, err: {text}"
+    return replace(found, deletion_errors=(*found.deletion_errors, text))
+
+
+def _shown(resource: Resource) -> str:
+    return f"{resource.api_version if resource.group else '/v1'}, Resource={resource.plural}"
 
 
 def may_finalize(found: Found) -> bool:
@@ -100,14 +126,3 @@ def _verdicts(found: Found) -> tuple[Condition, ...]:
 def _verdict(type_: str, holds: bool, if_true: tuple[str, str], if_false: tuple[str, str]) -> Condition:
     reason, message = if_true if holds else if_false
     return Condition(type=type_, status="True" if holds else "False", reason=reason, message=message)
-
-
-def resources_in(group: str, version: str, listing: Mapping[str, object]) -> tuple[Resource, ...]:
-    """The namespaced resources of an `APIResourceList` whose objects can be listed and deleted."""
-    found = []
-    items = listing.get("resources")
-    for item in items if isinstance(items, list) else ():
-        verbs = item.get("verbs") or ()
-        if item.get("namespaced") and "/" not in item["name"] and {"list", "delete"} <= set(verbs):
-            found.append(Resource(group, version, item["name"], item["kind"]))
-    return tuple(found)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.api.codec import decode, encode
+from orchestrator.api.codec import encode
 from orchestrator.api.resources import NAMESPACES, PODS, Resource
 from orchestrator.api.views.cluster import Namespace
 from orchestrator.api.views.meta import MetaView
 from orchestrator.controllers.context import Context
+from orchestrator.controllers.discovered import discover
 from orchestrator.controllers.namespace.decide import (
     FINALIZER,
     Found,
     conditions_of,
     is_ours,
     may_finalize,
-    resources_in,
+    with_content,
+    with_error,
 )
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.machinery.errors import ApiError, MethodNotAllowed, NotFound, RetryLater, Unreachable
@@ -61,7 +63,7 @@ class NamespaceController:
         self._own.require_seen(key)
         if namespace.status.phase != "Terminating":
             await self._report(namespace, {"phase": "Terminating"})
-        found = await self._empty(key)
+        found = await self._empty(namespace)
         conditions = conditions_of(namespace, found, self._clock.now())
         if conditions != namespace.status.conditions and not may_finalize(found):
             await self._report(namespace, {"phase": "Terminating", "conditions": conditions})
@@ -71,34 +73,41 @@ class NamespaceController:
         waiting = sorted(resource.plural for resource, items in found.remaining.items() if items)
         raise RetryLater(f"content remains: {', '.join(waiting) or 'not known'}", delay_s=_LOOK_AGAIN_S)
 
-    async def _empty(self, name: str) -> Found:
+    async def _empty(self, namespace: Namespace) -> Found:
+        """Delete what is there, pods first: while one is left, what it may need to end in order stays as well."""
         try:
-            resources = await self._discover()
-        except (ApiError, Unreachable) as error:
-            return Found(remaining={}, discovery_error=str(error)[:256])
-        remaining: dict[Resource, tuple[MetaView, ...]] = {}
-        errors: list[str] = []
-        # Pods take longest, so they start first.
-        for resource in sorted(resources, key=lambda resource: resource != PODS):
-            try:
-                remaining[resource] = await self._delete_all(resource, name)
-            except ApiError as error:
-                errors.append(f"{resource.group_resource}: {error.message}")
-        return Found(remaining=remaining, deletion_errors=errors)
+            resources = [resource for resource in await discover(self._client, "list", "delete") if resource.namespaced]
+        except (ApiError, Unreachable, ValueError) as error:
+            return Found(discovery_error=str(error)[:256])
+        found = Found()
+        if PODS in resources:
+            found = await self._delete_all(PODS, namespace, found)
+            if found != Found():
+                return found
+        for resource in resources:
+            if resource != PODS:
+                found = await self._delete_all(resource, namespace, found)
+        return found
 
-    async def _delete_all(self, resource: Resource, name: str) -> tuple[MetaView, ...]:
-        listing = await self._client.list(resource, name, into=MetaView, limit=_SAMPLE_MAX)
-        if not listing.items:
-            return ()
-        if any(item.metadata.deletion_timestamp is None for item in listing.items):
-            logger.info("namespace.empty", namespace=name, resource=resource.group_resource)
+    async def _delete_all(self, resource: Resource, namespace: Namespace, found: Found) -> Found:
+        """`found`, and what became of the objects of one resource."""
+        name = namespace.metadata.name
+        try:
+            listing = await self._client.list(resource, name, into=MetaView, limit=_SAMPLE_MAX)
+            if not listing.items:
+                return found
+            if any(item.metadata.deletion_timestamp is None for item in listing.items):
+                logger.info("namespace.empty", namespace=name, resource=resource.group_resource)
+            # Of what is being deleted already, too: who deleted it may have wanted its dependents waited for.
             options = encode({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"})
             try:
                 await self._client.request("DELETE", resource.path(name), body=options)
             except MethodNotAllowed:
                 await self._delete_each(resource, name, listing.items)
             listing = await self._client.list(resource, name, into=MetaView, limit=_SAMPLE_MAX)
-        return listing.items
+        except (ApiError, ValueError) as error:
+            return with_error(found, resource, name, str(error)[:256])
+        return with_content(found, resource, name, listing.items, now=self._clock.now())
 
     async def _delete_each(self, resource: Resource, name: str, items: tuple[MetaView, ...]) -> None:
         for item in items:
@@ -106,19 +115,6 @@ class NamespaceController:
                 await self._client.delete(resource, item.metadata.name, name, uid=item.metadata.uid)
             except NotFound:
                 continue
-
-    async def _discover(self) -> tuple[Resource, ...]:
-        core = decode(await self._client.request("GET", "/api/v1"))
-        found = list(resources_in("", "v1", core))
-        groups = decode(await self._client.request("GET", "/apis"))
-        for group in groups.get("groups") or ():
-            # One version of each group is enough: they show the same objects.
-            name, version = group["name"], group["preferredVersion"]["version"]
-            if name == "events.k8s.io":
-                continue  # the core group's events, seen another way
-            listing = decode(await self._client.request("GET", f"/apis/{name}/{version}"))
-            found += resources_in(name, version, listing)
-        return tuple(found)
 
     async def _report(self, namespace: Namespace, status: dict[str, Any]) -> None:
         patch = {"metadata": {"uid": namespace.metadata.uid}, "status": status}

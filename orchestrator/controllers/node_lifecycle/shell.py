@@ -46,7 +46,7 @@ class NodeLifecycleController:
         self._client, self._clock, self._config = context.client, context.clock, context.config
         self._recorder = context.recorder("node-controller")
         self._informers = context.informers
-        self._nodes, self._leases = context.informers.nodes, context.informers.node_leases
+        self._nodes, self._leases = context.informers.nodes, context.informers.leases
         self._pods = context.informers.pods
         self._queue = WorkQueue()
         self._own = OwnWrites(self._queue)
@@ -111,7 +111,9 @@ class NodeLifecycleController:
                     self._queue.add(node.metadata.name)
 
     def _lease_changed(self, old: LeaseView | None, new: LeaseView | None) -> None:
-        if new is not None and self._nodes.get(new.metadata.name) is not None:
+        if new is None or new.metadata.namespace != NODE_LEASE_NAMESPACE:
+            return
+        if self._nodes.get(new.metadata.name) is not None:
             self._listen(new.metadata.name)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
@@ -122,7 +124,7 @@ class NodeLifecycleController:
             self._queue.add(new.spec.node_name)
 
     def _listen(self, name: str) -> None:
-        node, lease = self._nodes.get(name), self._leases.get(f"kube-node-lease/{name}")
+        node, lease = self._nodes.get(name), self._leases.get(f"{NODE_LEASE_NAMESPACE}/{name}")
         ready = node.condition("Ready") if node is not None else None
         renewed = lease.spec.renew_time if lease is not None else None
         posted = ready.last_heartbeat_time if ready is not None else None

@@ -100,7 +100,7 @@ def decide(kind: Kind, old: Object, options: DeleteOptions, *, now: float) -> De
     """What this deletion does, as Kubernetes' `BeforeDelete` and garbage collection policies have it."""
     obj = codec.copied(old)
     meta = obj["metadata"]
-    finalizers = _finalizers(meta.get("finalizers") or [], options.propagation)
+    finalizers = _finalizers(meta.get("finalizers") or [], options.propagation if kind.strategy.collected else "")
     if finalizers:
         meta["finalizers"] = finalizers
     else:

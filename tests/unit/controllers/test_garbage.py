@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.controllers.garbage.decide import (
     Delete,
     DeleteBlockers,
@@ -13,8 +18,11 @@ from orchestrator.controllers.garbage.decide import (
     Owner,
     Release,
     RemoveOwners,
+    Unblock,
     decide,
+    is_waiting,
 )
+from orchestrator.controllers.garbage.decide_circle import circle_of, unblock_patch
 from tests.support.controllers import CREATED, meta
 
 
@@ -88,3 +96,100 @@ def test_nothing_with_a_solid_owner_is_ever_deleted(states):
     obj = meta("a", ownerReferences=[ref(uid) for uid in uids])
     decision = decide(obj, dict(zip(uids, states, strict=True)), [])
     assert isinstance(decision, Delete) == (Owner.SOLID not in states)
+
+
+class World:
+    """Objects that own each other, and the collector's steps on them until nothing changes any more."""
+
+    def __init__(self, owners: dict[str, set[str]]) -> None:
+        self.objects = {
+            uid: meta(uid, uid=uid, ownerReferences=[ref(owner, block=True) for owner in sorted(owned_by)])
+            for uid, owned_by in owners.items()
+        }
+
+    def dependents(self, of: ObjectMeta) -> list[ObjectMeta]:
+        return [obj for obj in self.objects.values() if any(owner.uid == of.uid for owner in obj.owner_references)]
+
+    def change(self, uid: str, **fields: Any) -> None:
+        self.objects[uid] = msgspec.structs.replace(self.objects[uid], **fields)
+
+    def delete(self, uid: str, policy: str) -> None:
+        finalizers = ("foregroundDeletion",) if policy == "Foreground" else ()
+        self.change(uid, deletion_timestamp=CREATED, finalizers=finalizers)
+        if not finalizers:
+            del self.objects[uid]
+
+    def owner(self, uid: str) -> Owner:
+        if uid not in self.objects:
+            return Owner.ABSENT
+        return Owner.WAITING if is_waiting(self.objects[uid]) else Owner.SOLID
+
+    def step(self, uid: str) -> bool:
+        obj = self.objects[uid]
+        owners = {owner.uid: self.owner(owner.uid) for owner in obj.owner_references}
+        circle = circle_of(obj, self.dependents) if is_waiting(obj) else None
+        match decide(obj, owners, self.dependents(obj), circle):
+            case None | DeleteBlockers():
+                return False
+            case RemoveOwners(lost):
+                kept = tuple(owner for owner in obj.owner_references if owner.uid not in lost)
+                self.change(uid, owner_references=kept)
+            case Delete(policy):
+                self.delete(uid, policy)
+            case Release():
+                del self.objects[uid]
+            case Unblock(member):
+                unblocked = {entry["uid"] for entry in unblock_patch(member)["metadata"]["ownerReferences"]}
+                assert unblocked
+                references = tuple(
+                    msgspec.structs.replace(owner, block_owner_deletion=False) if owner.uid in unblocked else owner
+                    for owner in self.objects[member.uid].owner_references
+                )
+                self.change(member.uid, owner_references=references)
+        return True
+
+    def settle(self, dice: random.Random) -> None:
+        for _ in range(1000):
+            order = sorted(self.objects)
+            dice.shuffle(order)
+            if not any([uid in self.objects and self.step(uid) for uid in order]):
+                return
+        raise AssertionError("it never comes to rest")
+
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), st.sets(st.sampled_from(NAMES), max_size=3), min_size=1),
+    st.randoms(use_true_random=False),
+)
+def test_circles_of_owners_do_not_block_a_foreground_deletion(owners, dice):
+    world = World({name: owners.get(name, set()) for name in NAMES})
+    root = min(owners)
+    # All that is owned, directly or not, by the deleted alone must go; what a free object owns as well stays.
+    free = {name for name in NAMES if not owners.get(name) and name != root}
+    kept = set(free)
+    while True:
+        more = {name for name in NAMES if name != root and owners.get(name, set()) & kept} - kept
+        if not more:
+            break
+        kept |= more
+    world.delete(root, "Foreground")
+    world.settle(dice)
+    assert kept <= set(world.objects)
+    gone = {root}
+    while True:
+        more = {name for name in NAMES if owners.get(name) and owners[name] <= gone} - gone
+        if not more:
+            break
+        gone |= more
+    assert not gone & set(world.objects)
+    assert not any(is_waiting(obj) for obj in world.objects.values())
+
+
+def test_a_circle_is_cut_at_one_place_from_wherever_it_is_seen():
+    world = World({"a": {"c"}, "b": {"a"}, "c": {"b"}})
+    for name in "abc":
+        world.delete(name, "Foreground")
+    assert [circle_of(world.objects[name], world.dependents) for name in "abc"] == [world.objects["a"]] * 3

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.api.resources import CONFIGMAPS, PODS, Resource
+import pytest
+
+from orchestrator.api.resources import CONFIGMAPS, PODS
 from orchestrator.api.views.meta import MetaView
 from orchestrator.controllers.conditions import condition_of
-from orchestrator.controllers.namespace.decide import Found, conditions_of, is_ours, may_finalize, resources_in
+from orchestrator.controllers.moments import text_of
+from orchestrator.controllers.namespace.decide import Found, conditions_of, is_ours, may_finalize, with_content
 from tests.support.controllers import NOW, a_namespace, meta
 
 
@@ -32,13 +35,31 @@ def test_a_namespace_tells_what_its_deletion_waits_for():
     )
 
 
-def test_only_what_can_be_listed_and_deleted_is_content():
-    listing = {
-        "resources": [
-            {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["list", "delete"]},
-            {"name": "pods/log", "kind": "Pod", "namespaced": True, "verbs": ["list", "delete"]},
-            {"name": "bindings", "kind": "Binding", "namespaced": True, "verbs": ["create"]},
-            {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["list", "delete"]},
-        ]
-    }
-    assert resources_in("", "v1", listing) == (Resource("", "v1", "pods", "Pod"),)
+def after_pods(*pods):
+    found = with_content(Found(), PODS, "team", [MetaView(metadata=pod) for pod in pods], now=NOW)
+    return found, condition_of(
+        conditions_of(a_namespace(terminating=True), found, NOW), "NamespaceDeletionContentFailure"
+    )
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(meta("a", deletionTimestamp=text_of(NOW + 5)), id="within-its-grace"),
+        pytest.param(meta("a", deletionTimestamp=text_of(NOW - 5), finalizers=["x.io/hold"]), id="held"),
+    ],
+)
+def test_pods_that_are_ending_are_no_error(pod):
+    found, failure = after_pods(pod)
+    assert not may_finalize(found)
+    assert (failure.status, failure.reason) == ("False", "ContentDeleted")
+
+
+def test_a_pod_past_its_grace_that_nothing_holds_is_an_error_in_kubernetes_words():
+    found, failure = after_pods(meta("a", deletionTimestamp=text_of(NOW - 5)))
+    assert not may_finalize(found)
+    assert (failure.status, failure.reason) == ("True", "ContentDeletionFailed")
+    assert failure.message == (
+        "Failed to delete all resource types, 1 remaining: failed to delete pods for namespace: team, "
+        "err: unexpected items still remain in namespace: team for gvr: /v1, Resource=pods"
+    )

@@ -151,3 +151,11 @@ def test_options_come_from_the_body_or_the_query() -> None:
 def test_options_that_make_no_sense(body: dict[str, Any], query: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
         options_of(body, query)
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
+@pytest.mark.parametrize("group", ["", "events.k8s.io"])
+def test_an_event_is_given_no_finalizer_that_nobody_takes_off(group: str, policy: str) -> None:
+    event = BUILT_IN.find(group, "v1", "events")
+    assert event is not None
+    assert outcome(decide(event, an_object(), DeleteOptions(propagation=policy), now=NOW)) == "remove"
