@@ -17,6 +17,7 @@ _COMMANDS: Mapping[str, str] = {
     "token": "tokens that machines join with",
     "kubeconfig": "a kubeconfig for somebody or something",
     "certificates": "the control plane's certificates: when they end",
+    "store": "the store: check, back up, restore, repair",
     "image": "local images for the nodes",
     "lab": "the links and networks of the nodes on this machine",
     "version": "what is installed",

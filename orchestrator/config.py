@@ -39,6 +39,15 @@ class Config:
     store: str = "sqlite"
     """Where objects are kept: `sqlite` (below the state directory), or `memory` (gone at every restart; for trying)."""
 
+    backup_every_s: float = 43_200.0
+    """Seconds between two backups of the store, which are verified. 0: none. Twice a day by default."""
+
+    backups_kept: int = 5
+    """How many backups are kept; the oldest go first."""
+
+    backup_dir: Path | None = None
+    """Directory of the backups; best on another disk. Empty: `backups/` below the state directory."""
+
     cluster_cidr: str = "10.244.0.0/16"
     """Addresses of pods; each node gets a part of it."""
 
@@ -82,6 +91,10 @@ class Config:
         return self.state_dir / "store" / "wherry.db"
 
     @property
+    def backups_path(self) -> Path:
+        return self.backup_dir or self.state_dir / "backups"
+
+    @property
     def admin_kubeconfig(self) -> Path:
         return self.state_dir / "admin.kubeconfig"
 
@@ -122,6 +135,12 @@ def validate(config: Config) -> None:
             raise bad(key, value, f"must be a port, {lowest} to 65535")
     if config.store not in ("sqlite", "memory"):
         raise bad("store", config.store, "must be sqlite or memory")
+    if not (config.backup_every_s == 0 or config.backup_every_s >= 60):
+        raise bad("backup_every_s", config.backup_every_s, "must be 0, or 60 at least")
+    if config.backups_kept < 1:
+        raise bad("backups_kept", config.backups_kept, "must be 1 at least")
+    if config.backup_dir is not None and not config.backup_dir.is_absolute():
+        raise bad("backup_dir", config.backup_dir, "must be an absolute path")
     if config.log_level not in LOG_LEVELS:
         raise bad("log_level", config.log_level, "must be debug, info, warning or error")
     if not config.node_monitor_grace_s > 0:

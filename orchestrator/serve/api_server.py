@@ -17,9 +17,9 @@ from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.kubeconfig import load_kubeconfig
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.systemd import READY, notify
-from orchestrator.machinery.tasks import settle_memory
+from orchestrator.machinery.tasks import run_together, settle_memory
 from orchestrator.pki import Pki
-from orchestrator.serve.process import exclusive, with_advertise_address
+from orchestrator.serve.process import SERVER_LOCK, exclusive, with_advertise_address
 from orchestrator.server import bootstrap
 from orchestrator.server.admission.chain import build_admission
 from orchestrator.server.app import ApiServer, ServerSettings, build_server, serving
@@ -33,9 +33,10 @@ from orchestrator.server.authorization.chain import build_authorizer, review_rul
 from orchestrator.server.nodes import NodeConnections
 from orchestrator.server.tokens import SigningKey, TokenIssuer
 from orchestrator.server.watch_cache import WatchCache
+from orchestrator.store.backups import keep_backed_up
 from orchestrator.store.base import Store, Unusable
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.sqlite import open_sqlite
+from orchestrator.store.sqlite import SqliteStore, open_sqlite
 
 logger = get_logger(__name__)
 
@@ -46,7 +47,7 @@ _RENEWAL_EVERY_S = 12 * 3600.0
 async def run(config: Config, clock: Clock) -> None:
     """Serve until cancelled. Raises `BadConfig` where starting again would not help."""
     config = with_advertise_address(config)
-    async with exclusive(config.run_dir / "api-server.lock"):
+    async with exclusive(config.run_dir / SERVER_LOCK):
         keys = pki.ensure(config, now=clock.now())
         tls, to_nodes = server_tls(keys), kubelet_tls(keys)
         async with opened_store(config, clock) as store, NodeConnections(to_nodes) as nodes:
@@ -60,7 +61,10 @@ async def run(config: Config, clock: Clock) -> None:
                 settle_memory()
                 notify(READY)
                 logger.info("server.ready", url=config.server_url, objects=cache.revision)
-                await _keep_renewing(config, clock, keys, tls, to_nodes)
+                await run_together(
+                    ("renewal", lambda: _keep_renewing(config, clock, keys, tls, to_nodes)),
+                    ("backups", lambda: _keep_backed_up(config, clock, store)),
+                )
 
 
 def composed(
@@ -163,6 +167,12 @@ async def _keep_renewing(
         # Connections made from here on use the renewed certificates; those there are keep theirs.
         tls.load_cert_chain(keys.server_cert, keys.server_key)
         to_nodes.load_cert_chain(keys.kubelet_client_cert, keys.kubelet_client_key)
+
+
+async def _keep_backed_up(config: Config, clock: Clock, store: Store) -> None:
+    if config.backup_every_s and isinstance(store, SqliteStore):
+        folder, every_s = config.backups_path, config.backup_every_s
+        await keep_backed_up(store, folder, clock, every_s=every_s, kept=config.backups_kept)
 
 
 def _static_users(path: Path) -> dict[str, User]:

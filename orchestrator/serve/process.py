@@ -18,6 +18,9 @@ from orchestrator.machinery.kubeconfig import BadKubeconfig, ClientConfig, load_
 from orchestrator.machinery.libc import libc
 from orchestrator.supervisor import PARENT_VARIABLE
 
+#: Below `run_dir`: held by the API server, and by whoever else must be alone with the store.
+SERVER_LOCK = "api-server.lock"
+
 _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_S = 0.05
 # A killed predecessor needs a moment to be gone; one that is still there after this will not go by itself.
@@ -84,6 +87,15 @@ def own_identity(path: Path) -> Iterator[str]:
                 file.write(f"{kept}\n")
                 file.flush()
         yield f"{socket.gethostname()}_{kept or uuid.uuid4()}"
+
+
+@contextmanager
+def exclusive_now(path: Path) -> Iterator[None]:
+    """Hold the same lock without waiting. Raises `BlockingIOError` while a process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 async def wait_for_server(kubeconfig: Path) -> ClientConfig:

@@ -32,11 +32,12 @@ from orchestrator.store.base import (
     check_operations,
 )
 from orchestrator.store.history import Feed
+from orchestrator.store.sqlite_backup import beginning_of, discard, finish
 from orchestrator.store.sqlite_files import Backup, Commit, Compaction, Mismatch, Waiting, Written
 from orchestrator.store.sqlite_format import PLACE_BITS
 from orchestrator.store.sqlite_open import open_file
 from orchestrator.store.sqlite_upkeep import Upkeep
-from orchestrator.store.sqlite_verify import reload
+from orchestrator.store.sqlite_verify import Damaged, reload
 
 # Bounds the time one commit takes and the memory it needs; a larger share of one fsync would gain nothing.
 _BATCH_MAX = 512
@@ -107,8 +108,19 @@ class SqliteStore(Store):
         await self._enqueue(Compaction(self._epoch, self._loop.create_future(), revision))
 
     async def backup(self, path: Path) -> None:
-        """Copy the store to `path` as of some moment during the call; writes go on meanwhile."""
-        await self._enqueue(Backup(self._epoch, self._loop.create_future(), path))
+        """Copy the store to `path` as of some moment during the call, verified; writes go on meanwhile.
+
+        Raises `StoreFailed`, and leaves what was at `path` then.
+        """
+        try:
+            temporary = beginning_of(path)
+            try:
+                await self._enqueue(Backup(self._epoch, self._loop.create_future(), temporary))
+                await asyncio.to_thread(finish, temporary, path)
+            finally:
+                discard(temporary)
+        except (sqlite3.Error, OSError, Damaged) as exc:
+            raise StoreFailed(f"cannot back up the store to '{path}': {exc}") from exc
 
     async def close(self) -> None:
         self._closing = True

@@ -74,13 +74,11 @@ class Opened:
 
 def open_file(path: Path) -> Opened:
     """Open the store's file, or make it for a new cluster. Raises `Unusable`."""
-    seen = _seen_of(path)
+    seen = seen_of(path)
     found = look(path)
     if (why := why_not(found, seen, path)) is not None:
         raise Unusable(why)
-    loaded: Loaded | None = None
-    if found == OfFormat(FORMAT):
-        loaded = verified(path, seen)
+    loaded = verified(path, seen) if found == OfFormat(FORMAT) else None
     db = _opened(path)
     try:
         if isinstance(found, Absent | Blank):
@@ -109,6 +107,20 @@ def verified(path: Path, seen: Seen | None) -> Loaded:
     if (why := why_not_seen(loaded, seen, path)) is not None:
         raise Unusable(why)
     return loaded
+
+
+def check(path: Path) -> Loaded | None:
+    """Read and verify a store, in use or not; None for one of an older format, which says too little of itself.
+
+    Changes nothing. Raises `Unusable`.
+    """
+    seen = seen_of(path)  # before the store, which may have come further meanwhile
+    found = look(path)
+    if isinstance(found, Absent | Blank):
+        raise Unusable(why_not(found, seen, path) or f"there is no store '{path}'")
+    if (why := why_not(found, seen, path)) is not None:
+        raise Unusable(why)
+    return verified(path, seen) if found == OfFormat(FORMAT) else None
 
 
 def look(path: Path) -> Found:
@@ -201,7 +213,8 @@ def open_to_look(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
 
 
-def _seen_of(path: Path) -> Seen | None:
+def seen_of(path: Path) -> Seen | None:
+    """What the witness says of a store; None without one. Raises `Unusable`."""
     try:
         return witness.read(path)
     except UnreadableWitness as exc:

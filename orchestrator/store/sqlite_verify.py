@@ -97,6 +97,11 @@ def reload(db: sqlite3.Connection) -> Loaded:
     )
 
 
+def all_rows(db: sqlite3.Connection) -> Iterator[Row]:
+    """Every row in order, as it is. Raises `sqlite3.Error`."""
+    yield from db.execute(_ALL)
+
+
 def whole_rows(db: sqlite3.Connection) -> Iterator[Row]:
     """Every row that can be read and is what was written, in order. Raises `Damaged` if nothing can be read at all."""
     after = 0
