@@ -127,18 +127,15 @@ def _kubernetes_endpoints(addresses: Addresses) -> Sequence[Wanted]:
 
 
 def _dns_service(addresses: Addresses) -> Wanted:
-    # No selector and no endpoints: every node's own DNS answers at this address.
+    # No selector and no endpoints: every node's own DNS answers at this address. Nor is it marked as a cluster service:
+    # `kubectl cluster-info` would send people to it through the API server's proxy for services, which there is not.
     return Wanted(
         SERVICES,
         _object(
             SERVICES,
             "kube-dns",
             namespace="kube-system",
-            labels={
-                "k8s-app": "kube-dns",
-                "kubernetes.io/cluster-service": "true",
-                "kubernetes.io/name": "CoreDNS",
-            },
+            labels={"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"},
             spec={
                 "type": "ClusterIP",
                 "clusterIP": addresses.dns_service,

@@ -13,6 +13,7 @@ from orchestrator.machinery.errors import BadRequest, NotAcceptable
 from orchestrator.server.answers import Answer
 from orchestrator.server.conversion import decoded, served
 from orchestrator.server.core import Call
+from orchestrator.server.negotiation import accepted
 from orchestrator.server.watches import PLAIN, Form, Shape, revision_of
 
 # Objects rendered at a time: some milliseconds, after which others get the loop.
@@ -22,6 +23,12 @@ _BATCH = 50
 def check(call: Call) -> None:
     """Raises `NotAcceptable` when the client accepts nothing that we have."""
     if not call.accepted.is_acceptable:
+        raise NotAcceptable("only the following media types are accepted: application/json")
+
+
+def check_untabled(call: Call) -> None:
+    """For what is no stored object. Raises `NotAcceptable` when the client takes it in other forms only."""
+    if not accepted(call.http.headers.get("Accept", ""), ()).is_acceptable:
         raise NotAcceptable("only the following media types are accepted: application/json")
 
 

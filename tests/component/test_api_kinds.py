@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import pytest
 
 from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import CONFIGMAPS, Resource
@@ -146,3 +147,42 @@ async def test_a_kind_that_goes_is_not_found_and_nothing_of_it_stays(api_server:
         assert [one["metadata"]["name"] for one in boats["items"]] == ["ida"]
         await caller.post(CONFIGMAPS.path("default"), a_configmap("c"))
         assert len(api_server.cache.collection(BOATS)) == 1
+
+
+async def test_every_group_that_is_named_answers(api_server: RunningServer) -> None:
+    async with a_caller(api_server) as caller:
+        _, apis = await caller.get("/apis")
+        named = {group["name"]: {version["version"] for version in group["versions"]} for group in apis["groups"]}
+        for group, versions in named.items():
+            status, answer = await caller.get(f"/apis/{group}/")
+            assert (status, answer["kind"], answer["name"]) == (200, "APIGroup", group)
+            assert answer["preferredVersion"]["version"] in versions
+            for version in versions:
+                status, answer = await caller.get(f"/apis/{group}/{version}")
+                assert (status, answer["groupVersion"]) == (200, f"{group}/{version}")
+                # No document names a group that is not served.
+                spoken = {(one["group"], one["version"]) for one in answer["resources"] if "group" in one}
+                assert all(version in named[group] for group, version in spoken)
+        _, aggregated = await caller.get("/apis", accept=AGGREGATED)
+        assert {group["metadata"]["name"] for group in aggregated["items"]} == named.keys()
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"),
+    [
+        ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"resourceAttributes": {"verb": "get"}}),
+        ("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}),
+        ("/apis/authentication.k8s.io/v1/tokenreviews", {"token": "t"}),
+    ],
+)
+async def test_a_review_cannot_be_had_as_a_table(api_server: RunningServer, path: str, spec: Any) -> None:
+    async with aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session:
+        for accept, expected in ((TABLE, 406), (f"{TABLE},application/json", 201), ("application/json", 201)):
+            async with session.post(path, json={"spec": spec}, headers={"Accept": accept}) as answer:
+                body = await answer.json()
+                assert answer.status == expected, body
+                assert body["kind"] == ("Status" if expected == 406 else body["kind"])
+                assert expected != 406 or body["reason"] == "NotAcceptable"

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest, Unauthorized
-from orchestrator.server import bodies, refusals
+from orchestrator.server import bodies, forms, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.authentication.base import Credentials, User
 from orchestrator.server.authorization.base import Attributes, Decision
@@ -15,6 +15,7 @@ from orchestrator.server.core import Call
 
 async def create(call: Call) -> Answer:
     """Answer a review of any kind."""
+    forms.check_untabled(call)
     resource = call.kind.resource
     review = await bodies.read_object(call, resource.api_version, resource.kind)
     review.setdefault("spec", {})
