@@ -11,15 +11,19 @@ from orchestrator.api.problems import Problem
 class ApiError(Exception):
     """A refusal that the API expresses as a `Status` (`metav1.Status`, failure).
 
-    `details` is the Status' own `details` field: name, group, kind, causes, retryAfterSeconds.
+    `details` is the Status' own `details` field: name, group, kind, causes, retryAfterSeconds. `metadata` is that of a
+    list: an expired one has a `continue`.
     """
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
 
-    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, *, details: Mapping[str, Any] | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.metadata = dict(metadata or {})
         self.details = dict(details or {})
         self.status_code = self.code
         self.status_reason = self.reason
@@ -29,7 +33,7 @@ class ApiError(Exception):
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.status_reason,

@@ -13,11 +13,11 @@ from orchestrator.machinery.errors import (
     ApiError,
     BadRequest,
     Conflict,
+    GatewayTimeout,
     Gone,
     Invalid,
     MethodNotAllowed,
     NotFound,
-    ServiceUnavailable,
 )
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -79,12 +79,25 @@ def expired(oldest: int | None = None, asked: int | None = None) -> Gone:
     return Gone(f"too old resource version: {asked} ({oldest})")
 
 
+def expired_list(token: str) -> Gone:
+    """A list at a revision that is no longer kept; with a token, that of a page, it tells how to go on all the same."""
+    if not token:
+        return Gone("The resourceVersion for the provided watch is too old.")
+    return Gone(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        metadata={"continue": token},
+    )
+
+
 def too_large_revision(asked: int, current: int) -> ApiError:
     """The revision asked for has not come within the time that we wait for it."""
-    error = ServiceUnavailable(
-        f"Too large resource version: {asked}, current: {current}",
-        details={"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
+    return GatewayTimeout(
+        f"Timeout: Too large resource version: {asked}, current: {current}",
+        details={
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
     )
-    error.details["retryAfterSeconds"] = 1
-    error.status_code, error.status_reason = 504, "Timeout"
-    return error

@@ -19,8 +19,6 @@ _OBJECT_VERBS = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
-# Go's strconv.ParseBool, which reads these parameters in Kubernetes.
-_TRUE = frozenset(("1", "t", "T", "true", "True", "TRUE"))
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +41,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     kind: Kind | None = None
 
     def flag(self, parameter: str) -> bool:
-        """Whether a boolean parameter is set, as Go reads it."""
-        return self.query.get(parameter, "") in _TRUE
+        """Whether a boolean parameter is set."""
+        return is_set(self.query.get(parameter))
+
+
+def is_set(text: str | None) -> bool:
+    """A boolean of a query as Kubernetes reads it: whatever is there, be it empty, but `0` and `false` is true."""
+    return text is not None and text != "0" and text.lower() != "false"
 
 
 def parse(kinds: Kinds, method: str, target: str) -> Request:
@@ -82,7 +85,7 @@ def _of_resource(
         verb = _OBJECT_VERBS.get(method, method.lower())
     else:
         verb = _COLLECTION_VERBS.get(method, method.lower())
-        if verb == "list" and query.get("watch", "") in _TRUE:
+        if verb == "list" and is_set(query.get("watch")):
             verb = "watch"
     return Request(
         method,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Literal
 
 import msgspec
@@ -106,13 +107,23 @@ class Collection:
             return list(bucket.ordered().values()) if bucket is not None else []
         return list(chain.from_iterable(self._buckets[one].ordered().values() for one in self._in_order()))
 
-    def items(self, namespace: str = "") -> Iterator[tuple[str, str, bytes]]:
-        """(namespace, name, object) in key order."""
-        for one in [namespace] if namespace else self._in_order():
-            bucket = self._buckets.get(one)
-            if bucket is not None:
-                for name, value in list(bucket.ordered().items()):
-                    yield one, name, value
+    def items(self, namespace: str = "", after: tuple[str, str] | None = None) -> Iterator[tuple[str, str, bytes]]:
+        """(namespace, name, object) in key order, of all or those behind a place. Use it up before anything changes."""
+        for one, values, skipped in self._buckets_behind(namespace, after):
+            for name, value in islice(values.items(), skipped, None):
+                yield one, name, value
+
+    def count(self, namespace: str = "", after: tuple[str, str] | None = None) -> int:
+        """How many `items` there are."""
+        return sum(len(values) - skipped for _, values, skipped in self._buckets_behind(namespace, after))
+
+    def before(self, revision: int) -> dict[tuple[str, str], bytes | None] | None:
+        """What has changed since a revision, as it was then (None: it was not there); None if that is not kept."""
+        events = self.since(revision)
+        if events is None:
+            return None
+        # The first change of an object since then tells what was there before.
+        return {(event.namespace, event.name): event.old for event in reversed(events)}
 
     def on_node(self, node: str) -> list[bytes]:
         """Pods by `spec.nodeName`, in key order."""
@@ -191,6 +202,17 @@ class Collection:
             bucket = self._buckets[namespace] = _Bucket()
             self._namespaces = None
         return bucket
+
+    def _buckets_behind(
+        self, namespace: str, after: tuple[str, str] | None
+    ) -> Iterator[tuple[str, dict[str, bytes], int]]:
+        """The buckets with objects behind a place, in key order, and how many of the first are not behind it."""
+        for one in [namespace] if namespace else self._in_order():
+            bucket = self._buckets.get(one)
+            if bucket is None or (after is not None and f"{one}/" < f"{after[0]}/"):
+                continue
+            values = bucket.ordered()
+            yield one, values, bisect_right(list(values), after[1]) if after is not None and one == after[0] else 0
 
     def _is_flat(self) -> bool:
         return len(self._buckets) == 1 and "" in self._buckets

@@ -15,13 +15,10 @@ from orchestrator.api.resources import (
     PODS,
 )
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.errors import (
-    Gone,
-)
 from tests.support.server import RunningServer, a_configmap, a_pod
 
 
-async def test_pages_show_one_snapshot_and_expire(running: RunningServer, client: Client) -> None:
+async def test_pages_show_one_snapshot(client: Client) -> None:
     for number in range(5):
         await client.create(CONFIGMAPS, a_configmap(f"c{number}"), "default", into=bytes)
     first = await client.list(CONFIGMAPS, "default", into=dict, limit=2)
@@ -34,9 +31,62 @@ async def test_pages_show_one_snapshot_and_expire(running: RunningServer, client
     assert names == [f"c{number}" for number in range(5)]
     assert {first.revision, second.revision, third.revision} == {first.revision}
     assert not third.continue_token
+
+
+async def pages_of(running: RunningServer, query: dict[str, str]) -> list[dict[str, Any]]:
+    """The pages of a list from the one that this query asks for on; the last may be a `Status`."""
+    found: list[dict[str, Any]] = []
+    headers = {"Authorization": "Bearer admin"}
+    async with aiohttp.ClientSession(running.url, headers=headers) as session:
+        while True:
+            async with session.get(CONFIGMAPS.path("default"), params=query) as answer:
+                found.append(await answer.json())
+            token = found[-1]["metadata"].get("continue")
+            if not token or found[-1]["kind"] == "Status":
+                return found
+            query = {**query, "continue": token}
+
+
+@pytest.mark.parametrize("changes", [False, True], ids=["nothing-changes", "much-changes"])
+async def test_an_expired_token_comes_with_a_fresh_one(running: RunningServer, client: Client, changes: bool) -> None:
+    for number in range(7):
+        await client.create(CONFIGMAPS, a_configmap(f"c{number}"), "default", into=bytes)
+    first = await client.list(CONFIGMAPS, "default", into=dict, limit=2)
+    if changes:
+        await client.create(CONFIGMAPS, a_configmap("c3x"), "default", into=bytes)
+        await client.delete(CONFIGMAPS, "c5", "default")
+    # Also where nothing changed: a token is good for as long as the store keeps what was, no longer.
+    await client.create(PODS, a_pod(), "default", into=bytes)
     await running.store.compact(await running.store.newest_revision())
-    with pytest.raises(Gone, match="continue parameter is too old"):
-        await client.list(CONFIGMAPS, "default", into=dict, limit=2, continue_token=first.continue_token)
+    (expired,) = await pages_of(running, {"limit": "2", "continue": first.continue_token})
+    assert (expired["code"], expired["reason"]) == (410, "Expired")
+    assert expired["message"].startswith("The provided continue parameter is too old to display a consistent list")
+    rest = await pages_of(running, {"limit": "2", "continue": expired["metadata"]["continue"]})
+    names = [[item["metadata"]["name"] for item in page["items"]] for page in rest]
+    assert names == ([["c2", "c3"], ["c3x", "c4"], ["c6"]] if changes else [["c2", "c3"], ["c4", "c5"], ["c6"]])
+    # The rest is one snapshot again, of a later moment, and counted exactly.
+    assert {page["metadata"]["resourceVersion"] for page in rest} == {str(running.cache.revision)}
+    assert running.cache.revision > first.revision
+    assert [page["metadata"].get("remainingItemCount") for page in rest] == [3, 1, None]
+
+
+async def test_an_exact_version_that_is_forgotten_is_gone(running: RunningServer, client: Client) -> None:
+    first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
+    await client.create(CONFIGMAPS, a_configmap("b"), "default", into=bytes)
+    await running.store.compact(await running.store.newest_revision())
+    query = {"resourceVersion": first["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
+    (expired,) = await pages_of(running, query)
+    assert (expired["code"], expired["reason"], expired["metadata"]) == (410, "Expired", {})
+
+
+async def test_pages_are_counted_while_the_collection_changes(running: RunningServer, client: Client) -> None:
+    for number in range(5):
+        await client.create(CONFIGMAPS, a_configmap(f"c{number}"), "default", into=bytes)
+    first = await client.list(CONFIGMAPS, "default", into=dict, limit=2)
+    await client.create(CONFIGMAPS, a_configmap("c2x"), "default", into=bytes)
+    await client.delete(CONFIGMAPS, "c4", "default")
+    second, third = await pages_of(running, {"limit": "2", "continue": first.continue_token})
+    assert [page["metadata"].get("remainingItemCount") for page in (second, third)] == [1, None]
 
 
 async def get_as(running: RunningServer, path: str, accept: str) -> Any:
@@ -76,14 +126,16 @@ async def test_version_health_and_metrics(running: RunningServer, client: Client
     ("query", "code", "words"),
     [
         pytest.param({"resourceVersion": "x"}, 400, "resourceVersion", id="version-is-a-number"),
-        pytest.param({"resourceVersionMatch": "Exact"}, 400, "unless resourceVersion is provided", id="match-alone"),
-        pytest.param({"resourceVersionMatch": "Sort", "resourceVersion": "1"}, 400, "Unsupported", id="unknown-match"),
-        pytest.param({"limit": "many"}, 400, "limit", id="limit-is-a-number"),
+        pytest.param({"resourceVersionMatch": "Exact"}, 422, "unless resourceVersion is provided", id="match-alone"),
+        pytest.param({"resourceVersionMatch": "Sort", "resourceVersion": "1"}, 422, "Unsupported", id="unknown-match"),
+        pytest.param({"limit": "many"}, 400, 'strconv.ParseInt: parsing "many"', id="limit-is-a-number"),
         pytest.param({"continue": "%%"}, 400, "continue key is not valid", id="token-of-nobody"),
         pytest.param({"labelSelector": "a in"}, 400, "", id="label-selector"),
         pytest.param({"fieldSelector": "spec.colour=red"}, 400, "field label not supported", id="unknown-field"),
-        pytest.param({"watch": "1", "timeoutSeconds": "long"}, 400, "timeoutSeconds", id="watch-timeout"),
-        pytest.param({"watch": "1", "sendInitialEvents": "true"}, 400, "resourceVersionMatch", id="streamed-list"),
+        pytest.param(
+            {"watch": "1", "timeoutSeconds": "long"}, 400, 'strconv.ParseInt: parsing "long"', id="watch-timeout"
+        ),
+        pytest.param({"watch": "1", "sendInitialEvents": "true"}, 422, "resourceVersionMatch", id="streamed-list"),
     ],
 )
 async def test_parameters_that_make_no_sense(

@@ -139,6 +139,30 @@ async def test_a_streamed_list_ends_with_its_bookmark(api_server: RunningServer)
     assert int(bookmark["object"]["metadata"]["resourceVersion"]) == api_server.cache.revision
 
 
+@pytest.mark.parametrize("query", [{}, {"resourceVersion": "0"}], ids=["newest", "any"])
+async def test_a_watch_that_begins_with_the_state_says_where_that_ends(
+    api_server: RunningServer, query: dict[str, str]
+) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+        async with watching(api_server, CONFIGMAPS, allowWatchBookmarks="true", **query) as lines:
+            assert await lines.seen(1) == [("ADDED", "a")]
+            bookmark = await lines.next()
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_an_object_is_watched_by_its_name(api_server: RunningServer) -> None:
+    async with (
+        api_server.client() as client,
+        aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session,
+    ):
+        for name in ("a", "b"):
+            await client.create(CONFIGMAPS, a_configmap(name), "default", into=bytes)
+        query = {"watch": "1", "fieldSelector": "metadata.name=b"}
+        async with session.get(CONFIGMAPS.path("default"), params=query) as answer:
+            assert await Lines(answer).seen(1) == [("ADDED", "b")]
+
+
 async def test_a_version_that_is_forgotten_is_gone(api_server: RunningServer) -> None:
     async with api_server.client() as client:
         first = await client.create(CONFIGMAPS, a_configmap("a"), "default", into=dict)
@@ -219,14 +243,22 @@ async def test_a_watched_table_has_its_columns_with_the_first_row_only(
                 assert [table["columnDefinitions"] for table in tables[1:]] == [None] * len(names[1:])
 
 
-async def test_a_version_from_the_future_is_waited_for_and_then_refused(api_server: RunningServer) -> None:
+@pytest.mark.parametrize(
+    "query", [{}, {"watch": "1"}, {"resourceVersionMatch": "Exact"}], ids=["list", "watch", "exact"]
+)
+async def test_a_version_from_the_future_is_waited_for_and_then_refused(
+    api_server: RunningServer, query: dict[str, str]
+) -> None:
     async with (
         aiohttp.ClientSession(api_server.url, headers={"Authorization": "Bearer admin"}) as session,
-        session.get(CONFIGMAPS.path("default"), params={"resourceVersion": "100000"}) as answer,
+        session.get(CONFIGMAPS.path("default"), params={"resourceVersion": "100000", **query}) as answer,
     ):
         assert answer.status == 504
         body = await answer.json()
-    assert body["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    assert body["reason"] == "Timeout"
+    assert body["message"].startswith("Timeout: Too large resource version: 100000, current: ")
+    assert body["details"]["causes"] == [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    assert body["details"]["retryAfterSeconds"] == 1
 
 
 class Resuming:

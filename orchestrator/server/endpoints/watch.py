@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from aiohttp import web
@@ -11,10 +11,11 @@ from aiohttp import web
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.machinery.errors import BadRequest
-from orchestrator.server import forms, metrics, refusals, warnings
+from orchestrator.server import forms, list_options, metrics, refusals, warnings
 from orchestrator.server.core import Call
-from orchestrator.server.endpoints.reads import filter_of, parse_revision, wait_for
+from orchestrator.server.endpoints.reads import filter_of, wait_for
+from orchestrator.server.list_options import ListOptions
+from orchestrator.server.pages import candidates
 from orchestrator.server.watch_cache import Collection
 from orchestrator.server.watches import Fanned, Filter, Form, Shape, Side, TooSlow, Watcher, encode_event
 
@@ -32,25 +33,20 @@ _INITIAL_END = "k8s.io/initial-events-end"
 
 async def watch(call: Call) -> web.StreamResponse:
     """Answer for as long as the client listens, reads along, and its time has not come."""
-    kind, query = call.kind, call.request.query
+    kind = call.kind
     forms.check(call)
     filter_, form = filter_of(call, kind), forms.form_of(call, kind)
-    timeout_s = _timeout_s(call)
-    wants_state = _wants_state(call)
-    revision = parse_revision(query.get("resourceVersion", ""))
+    options = list_options.parse(call.request.query, is_watch=True)
     cache = call.core.cache
-    if revision:
-        await wait_for(call, revision)
-    elif query.get("resourceVersion", "") == "":
+    if options.revision is None:
         await cache.wait_fresh()
+    else:
+        await wait_for(call, options.revision)
     # From here to `add` nothing is awaited: what is read and what is delivered fit without gap or overlap.
     collection = cache.collection(kind.storage)
-    state: list[Side] = []
-    missed: list[bytes] = []
-    if wants_state:
-        state = [Side(*item) for item in collection.items(filter_.namespace)]
-    else:
-        missed = _missed(collection, filter_, form, revision)
+    wants_state = _wants_state(options)
+    state = _state_of(collection, kind, filter_) if wants_state else ()
+    missed = [] if wants_state else _missed(collection, filter_, form, options.revision or 0)
     watcher = collection.watchers.join(filter_, form)
     start = watcher.take().revision
     metrics.WATCHES.labels(kind.resource.group_resource).inc()
@@ -58,12 +54,12 @@ async def watch(call: Call) -> web.StreamResponse:
         with call.core.served.watched(kind, watcher):
             response = await _open(call)
             stream = _Stream(response, kind, form)
-            await stream.send_state(state, filter_)
-            if call.request.flag("sendInitialEvents"):
+            await stream.send_state(state)
+            if wants_state and options.bookmarks:
                 await stream.send([], _bookmark(kind, form.shape, start, annotations={_INITIAL_END: "true"}))
             await stream.send(missed)
             call.seat.give_back()  # from here on it costs what it has to say, and that is little
-            await _follow(call, stream, watcher, timeout_s)
+            await _follow(call, stream, watcher, options)
             await stream.end()
     except TooSlow:
         metrics.WATCHES_CUT.inc()
@@ -75,20 +71,19 @@ async def watch(call: Call) -> web.StreamResponse:
     return response
 
 
-def _wants_state(call: Call) -> bool:
+def _wants_state(options: ListOptions) -> bool:
     """Whether the watch begins with the objects that are there, as ADDED events."""
-    query = call.request.query
-    if "sendInitialEvents" in query:
-        if query.get("resourceVersionMatch") != "NotOlderThan":
-            raise BadRequest(
-                "sendInitialEvents: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            )
-        if call.request.flag("sendInitialEvents") and not call.request.flag("allowWatchBookmarks"):
-            raise BadRequest("sendInitialEvents: Forbidden: sendInitialEvents requires setting allowWatchBookmarks")
-        return call.request.flag("sendInitialEvents")
-    if query.get("resourceVersionMatch"):
-        raise BadRequest("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch")
-    return query.get("resourceVersion", "") in ("", "0")
+    if options.initial_events is not None:
+        return options.initial_events
+    return not options.revision
+
+
+def _state_of(collection: Collection, kind: Kind, filter_: Filter) -> Iterable[bytes | None]:
+    """What is there at this moment, selected as it is taken, so that a slow client keeps little waiting."""
+    if filter_.is_open:
+        return collection.values(filter_.namespace)
+    items = candidates(collection, kind, filter_)
+    return (item[-1] if filter_.matches(Side(*item)) else None for item in items)
 
 
 def _missed(collection: Collection, filter_: Filter, form: Form, revision: int) -> list[bytes]:
@@ -132,12 +127,12 @@ class _Stream:
         if data := b"".join(lines) + bookmark:
             await _write(self._response, data)
 
-    async def send_state(self, state: Sequence[Side], filter_: Filter) -> None:
-        """Write what is there, in parts, with the loop left to others in between."""
+    async def send_state(self, state: Iterable[bytes | None]) -> None:
+        """Write what is there (None: something that is not selected), with the loop left to others in between."""
         lines: list[bytes] = []
-        for number, side in enumerate(state, 1):
-            if filter_.is_open or filter_.matches(side):
-                lines.append(encode_event("ADDED", self._form.encode(side.value)))
+        for number, value in enumerate(state, 1):
+            if value is not None:
+                lines.append(encode_event("ADDED", self._form.encode(value)))
             if number % _STATE_CHUNK == 0:
                 await self.send(lines)
                 lines = []
@@ -156,12 +151,11 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         raise TooSlow from exc
 
 
-async def _follow(call: Call, stream: _Stream, watcher: Watcher, timeout_s: float) -> None:
+async def _follow(call: Call, stream: _Stream, watcher: Watcher, options: ListOptions) -> None:
     """Write what comes until the client's time is up, or it reads too slowly."""
     loop = asyncio.get_running_loop()
-    ends_at = loop.time() + timeout_s
-    bookmarks = call.request.flag("allowWatchBookmarks")
-    bookmark_at = _next_bookmark(loop.time(), call.core.bookmark_every_s, ends_at) if bookmarks else ends_at
+    ends_at = loop.time() + _lasts_s(call, options)
+    bookmark_at = _next_bookmark(loop.time(), call.core.bookmark_every_s, ends_at) if options.bookmarks else ends_at
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(min(bookmark_at, ends_at)):
@@ -169,7 +163,7 @@ async def _follow(call: Call, stream: _Stream, watcher: Watcher, timeout_s: floa
         taken = watcher.take()
         now = loop.time()
         bookmark = b""
-        if bookmarks and now >= bookmark_at:
+        if options.bookmarks and now >= bookmark_at:
             # After what was pending: a client that resumes from the bookmark has seen it.
             bookmark = _bookmark(stream.kind, watcher.form.shape, taken.revision)
             bookmark_at = _next_bookmark(now, call.core.bookmark_every_s, ends_at)
@@ -202,12 +196,7 @@ def _bookmark(kind: Kind, shape: Shape, revision: int, annotations: Mapping[str,
     return encode_event("BOOKMARK", codec.encode(obj))
 
 
-def _timeout_s(call: Call) -> float:
-    text = call.request.query.get("timeoutSeconds", "")
-    try:
-        asked = int(text) if text else 0
-    except ValueError as exc:
-        raise refusals.bad_parameter("timeoutSeconds", text, "must be an integer") from exc
-    if asked > 0:
-        return float(min(asked, _TIMEOUT_MAX_S))
+def _lasts_s(call: Call, options: ListOptions) -> float:
+    if options.timeout_s > 0:
+        return float(min(options.timeout_s, _TIMEOUT_MAX_S))
     return _TIMEOUT_MIN_S * (1 + call.core.dice.random())

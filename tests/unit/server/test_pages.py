@@ -1,0 +1,123 @@
+"""Pages of a collection show each object that a list selects once, as it was at the list's revision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.api import codec
+from orchestrator.api.kinds import BUILT_IN
+from orchestrator.api.resources import CONFIGMAPS
+from orchestrator.api.selectors import parse_field_selector, parse_label_selector
+from orchestrator.server import pages
+from orchestrator.server.list_options import Place
+from orchestrator.server.pages import Page
+from orchestrator.server.watch_cache import Collection, WatchCache, key_of, prefix_of
+from orchestrator.server.watches import Filter
+from orchestrator.store.memory import MemoryStore
+
+CONFIGMAP = BUILT_IN.find("", "v1", "configmaps")
+assert CONFIGMAP is not None
+KIND = CONFIGMAP
+# Each with a reading of its own: whether it selects (namespace, name, label).
+FILTERS: list[tuple[Filter, Callable[[str, str, str], bool]]] = [
+    (Filter(), lambda namespace, name, label: True),
+    (Filter(namespace="a"), lambda namespace, name, label: namespace == "a"),
+    (Filter(labels=parse_label_selector("x=1")), lambda namespace, name, label: label == "1"),
+    (
+        Filter(namespace="a-b", labels=parse_label_selector("x!=1")),
+        lambda namespace, name, label: namespace == "a-b" and label != "1",
+    ),
+    (
+        Filter(namespace="a", fields=parse_field_selector("metadata.name=p2")),
+        lambda namespace, name, label: (namespace, name) == ("a", "p2"),
+    ),
+    (Filter(fields=parse_field_selector("metadata.name=p2")), lambda namespace, name, label: name == "p2"),
+]
+STEPS = st.lists(
+    st.tuples(st.booleans(), st.sampled_from(["a", "a-b"]), st.sampled_from(["p1", "p2", "p3"]), st.sampled_from("12")),
+    max_size=20,
+)
+Model = Mapping[tuple[str, str], str]
+
+
+def shown(page: Page) -> list[tuple[str, str]]:
+    metas = [json.loads(value)["metadata"] for value in page.values]
+    return [(meta["namespace"], meta["name"]) for meta in metas]
+
+
+async def page_at(
+    store: MemoryStore,
+    collection: Collection,
+    filter_: Filter,
+    revision: int,
+    after: Place | None,
+    limit: int,
+    how: str,
+) -> Page:
+    if how == "store":
+        behind = key_of(CONFIGMAPS, *after) if after is not None else ""
+        listing = await store.list(
+            prefix_of(CONFIGMAPS, filter_.namespace),
+            at_revision=revision,
+            after_key=behind,
+            limit=limit if filter_.is_open else 0,
+        )
+        return await pages.of_store(listing.records, filter_, limit, more=listing.more)
+    if how == "now":
+        return await pages.of_cache(collection, KIND, filter_, after, limit)
+    was = collection.before(revision)
+    assert was is not None
+    return await pages.of_past(collection, was, filter_, after, limit)
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=STEPS, at=st.integers(0, 20), limit=st.integers(0, 3), how=st.sampled_from(["store", "past", "now"]))
+def test_pages_together_are_the_list(steps: list[tuple[bool, str, str, str]], at: int, limit: int, how: str) -> None:
+    async def check() -> None:
+        store = MemoryStore()
+        cache = WatchCache(store)
+        await cache.start()
+        running = asyncio.get_running_loop().create_task(cache.run())
+        model: Model = {}
+        history: list[tuple[int, Model]] = [(0, {})]
+        for is_put, namespace, name, label in steps:
+            key, place = key_of(CONFIGMAPS, namespace, name), (namespace, name)
+            if is_put:
+                obj = {"metadata": {"name": name, "namespace": namespace, "labels": {"x": label}}}
+                revision = await store.put(key, codec.encode_unstamped(obj), expect_revision=None)
+                model = {**model, place: label}
+            elif place in model:
+                revision = await store.delete(key, expect_revision=None)
+                model = {one: value for one, value in model.items() if one != place}
+            else:
+                continue
+            history.append((revision, model))
+        await cache.wait_fresh()
+        revision, then = history[-1] if how == "now" else history[min(at, len(history) - 1)]
+        collection = cache.collection(CONFIGMAPS)
+        for filter_, selects in FILTERS:
+            # In the order of keys: "a-b/" before "a/".
+            ordered = sorted(then, key="/".join)
+            wanted = [place for place in ordered if selects(*place, then[place])]
+            seen: list[tuple[str, str]] = []
+            after: Place | None = None
+            while True:
+                page = await page_at(store, collection, filter_, revision, after, limit, how)
+                seen += shown(page)
+                assert not limit or len(page.values) <= limit
+                if page.remaining is not None:
+                    assert page.remaining == len(wanted) - len(seen)
+                elif filter_.is_open and how != "store":
+                    assert page.last is None
+                if page.last is None:
+                    break
+                after = page.last
+            assert seen == wanted
+        running.cancel()
+
+    asyncio.run(check())
