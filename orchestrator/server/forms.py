@@ -8,6 +8,7 @@ from itertools import islice
 from orchestrator.api import codec, table
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
+from orchestrator.api.printing.columns import Column
 from orchestrator.api.problems import invalid
 from orchestrator.machinery.errors import BadRequest, NotAcceptable
 from orchestrator.server.answers import Answer
@@ -41,6 +42,24 @@ def one(call: Call, kind: Kind, value: bytes, status: int = 200) -> Answer:
             return Answer.of(table.partial(decoded(kind, value)), status)
         case _:
             return Answer(served(kind, value), status)
+
+
+def made(call: Call, obj: Object, columns: Sequence[Column], status: int = 200) -> Answer:
+    """An object that is made for the answer (a Scale), with columns of its own."""
+    match call.accepted.as_:
+        case "Table":
+            rendered = table.render(
+                columns,
+                [obj],
+                now=call.core.clock.now(),
+                include_object=_include_object(call),
+                revision=obj["metadata"].get("resourceVersion", ""),
+            )
+            return Answer.of(rendered, status)
+        case "PartialObjectMetadata":
+            return Answer.of(table.partial(obj), status)
+        case _:
+            return Answer.of(obj, status)
 
 
 def many(

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.api.resources import (
     CONFIGMAPS,
     CORE_EVENTS,
+    DEPLOYMENTS,
     EVENTS,
     PODS,
 )
@@ -104,6 +105,23 @@ async def test_tables_and_metadata_only(running: RunningServer, client: Client) 
     partial = await get_as(running, PODS.path("default"), form)
     assert partial["kind"] == "PartialObjectMetadataList"
     assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
+
+
+async def test_a_scale_is_a_table_with_columns_of_its_own(running: RunningServer, client: Client) -> None:
+    """What `kubectl get deployment d --subresource=scale` prints."""
+    template = {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.16"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "d"}}, "template": template}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+    made = await client.create(DEPLOYMENTS, deployment, "default", into=dict)
+    path = DEPLOYMENTS.path("default", "d", "scale")
+    table = await get_as(running, path, "application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    (row,) = table["rows"]
+    assert row["cells"][:3] == ["d", 2, 0]
+    assert row["object"]["metadata"]["uid"] == made["metadata"]["uid"]
+    assert table["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    partial = await get_as(running, path, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")
+    assert (partial["kind"], partial["metadata"]["name"]) == ("PartialObjectMetadata", "d")
 
 
 @pytest.mark.parametrize("query", ["", "&watch=true&timeoutSeconds=1"])

@@ -84,3 +84,11 @@ CONTROLLERREVISIONS = (
     Column("Revision", lambda obj, now: obj.get("revision", 0), type="integer", description="Its number."),
     AGE,
 )
+
+#: The `scale` of any of them.
+SCALES = (
+    NAME,
+    Column("Desired", _wanted, type="integer", description="How many replicas there shall be."),
+    Column("Available", _count("replicas"), type="integer", description="How many replicas there are."),
+    AGE,
+)

@@ -8,6 +8,7 @@ from orchestrator.api import codec
 from orchestrator.api.doors import STATUS, Inner, Main
 from orchestrator.api.kinds import Kind, ScalePaths
 from orchestrator.api.objects import Object
+from orchestrator.api.printing.workloads import SCALES
 from orchestrator.api.selectors import selector_of
 from orchestrator.api.strategies.certificates import Approval
 from orchestrator.api.strategies.namespaces import Finalize
@@ -135,13 +136,13 @@ async def _token(call: Call, kind: Kind) -> Answer:
 
 async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
     """How many replicas there are and shall be, in one shape for every kind that has them."""
+    forms.check(call)
     name = call.request.name
     if call.request.verb == "get":
         current = await shell.newest(call, kind, name)
         if current is None:
             raise refusals.not_found(kind.resource, name)
-        return Answer.of(_scale_of(decoded(kind, current), paths))
-    forms.check(call)
+        return forms.made(call, _scale_of(decoded(kind, current), paths), SCALES)
     bodies.check_dry_run(call)
     if call.request.verb == "update":
         body = await bodies.read_object(call, _SCALE_VERSION, "Scale")
@@ -167,7 +168,7 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
         return obj
 
     stored = await shell.change(call, kind, transform, door=Main(name="scale"))
-    return Answer.of(_scale_of(codec.decode(stored.value), paths))
+    return forms.made(call, _scale_of(codec.decode(stored.value), paths), SCALES)
 
 
 def _scale_of(obj: Object, paths: ScalePaths) -> Object:
