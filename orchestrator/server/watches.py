@@ -52,11 +52,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Metadata(msgspec.Struct, gc=False):
+    name: str = ""
     labels: dict[str, str] | None = None
 
 
 class _Labelled(msgspec.Struct, gc=False):
     metadata: _Metadata
+
+
+def name_of(value: bytes) -> str:
+    """The name of a stored object."""
+    return codec.decode_into(value, _Labelled).metadata.name
 
 
 _ANY_FIELD = FieldSelector()

@@ -289,6 +289,20 @@ async def test_a_collection_is_deleted_by_selector(client: Client) -> None:
     assert [item["metadata"]["name"] for item in (await client.list(SECRETS, "default", into=dict)).items] == ["b"]
 
 
+async def test_a_collection_is_deleted_as_it_would_be_listed(client: Client) -> None:
+    for name in "abc":
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        await client.create(SECRETS, secret, "default", into=bytes)
+    path = SECRETS.path("default")
+    with pytest.raises(Invalid, match=r'ListOptions\.meta\.k8s\.io "" is invalid'):
+        await client.request("DELETE", path, query={"resourceVersionMatch": "Exact"})
+    first = json.loads(await client.request("DELETE", path, query={"limit": "2"}))
+    assert [item["metadata"]["name"] for item in first["items"]] == ["a", "b"]
+    rest = json.loads(await client.request("DELETE", path, query={"continue": first["metadata"]["continue"]}))
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["c"]
+    assert not (await client.list(SECRETS, "default", into=dict)).items
+
+
 async def test_scale_is_read_and_written(client: Client) -> None:
     deployment = {
         "apiVersion": "apps/v1",

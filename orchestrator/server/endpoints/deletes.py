@@ -8,11 +8,12 @@ from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import PODS, SERVICES
 from orchestrator.machinery.errors import NotFound
-from orchestrator.server import bodies, forms, refusals
+from orchestrator.server import bodies, forms, list_options, refusals
 from orchestrator.server.answers import Answer, success
 from orchestrator.server.core import Call
-from orchestrator.server.endpoints.reads import filter_of
-from orchestrator.server.watches import Side
+from orchestrator.server.endpoints.reads import filter_of, page_of
+from orchestrator.server.list_options import Token
+from orchestrator.server.watches import name_of
 from orchestrator.server.writing import deletion, shell
 from orchestrator.server.writing.deletion import DeleteOptions
 
@@ -40,15 +41,12 @@ async def delete_collection(call: Call) -> Answer:
     if kind.resource.namespaced and not call.request.namespace:
         raise refusals.not_allowed()
     options = deletion.options_of(await bodies.read_optional(call), call.request.query)
-    filter_ = filter_of(call, kind)
-    await call.core.cache.wait_fresh()
-    collection = call.core.cache.collection(kind.storage)
-    chosen = [Side(*item) for item in collection.items(filter_.namespace)]
-    chosen = [side for side in chosen if filter_.matches(side)]
-    for start in range(0, len(chosen), _AT_ONCE):
-        batch = chosen[start : start + _AT_ONCE]
+    wanted = list_options.parse(call.request.query, is_watch=False)
+    page, revision = await page_of(call, kind, filter_of(call, kind), wanted)
+    for start in range(0, len(page.values), _AT_ONCE):
+        batch = page.values[start : start + _AT_ONCE]
         results = await asyncio.gather(
-            *(_delete_if_there(call, kind, side.name, options) for side in batch), return_exceptions=True
+            *(_delete_if_there(call, kind, name_of(value), options) for value in batch), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, NotFound):
@@ -56,10 +54,10 @@ async def delete_collection(call: Call) -> Answer:
     return forms.many(
         call,
         kind,
-        [side.value for side in chosen],
-        revision=call.core.cache.revision,
-        continue_token="",
-        remaining=None,
+        page.values,
+        revision=revision,
+        continue_token=Token(revision, page.last).encode() if page.last is not None else "",
+        remaining=page.remaining,
     )
 
 

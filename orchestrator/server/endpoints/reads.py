@@ -45,13 +45,13 @@ async def list_(call: Call) -> Answer:
     forms.check(call)
     filter_ = filter_of(call, kind)
     options = list_options.parse(call.request.query, is_watch=False)
-    page, revision = await _page_of(call, kind, filter_, options)
+    page, revision = await page_of(call, kind, filter_, options)
     token = Token(revision, page.last).encode() if page.last is not None else ""
     return forms.many(call, kind, page.values, revision=revision, continue_token=token, remaining=page.remaining)
 
 
-async def _page_of(call: Call, kind: Kind, filter_: Filter, options: ListOptions) -> tuple[Page, int]:
-    """The page asked for, and the revision that it shows."""
+async def page_of(call: Call, kind: Kind, filter_: Filter, options: ListOptions) -> tuple[Page, int]:
+    """What a list with these options shows, and the revision of that. Raises `Gone` if it is no longer kept."""
     cache = call.core.cache
     after: Place | None = None
     match options.reading():
