@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from aiohttp import web
@@ -24,7 +24,10 @@ _LAST_BOOKMARK_S = 2.0
 # Without a limit of the client's, a watch ends after 30 to 60 minutes, so that clients spread over servers again.
 _TIMEOUT_MIN_S = 1800
 _TIMEOUT_MAX_S = 86_400
+# Objects looked at before others get the loop, and bytes written before the client has to have taken them: what a
+# slow client keeps waiting beyond that are lines that it shares with all others.
 _STATE_CHUNK = 200
+_CHUNK_BYTES = 256 << 10
 # A client that takes nothing for so long is cut off, and resumes from where it was.
 _WRITE_TIMEOUT_S = 30.0
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
@@ -124,23 +127,39 @@ class _Stream:
         if lines and not self._is_open:
             lines[0] = self._form.opening(lines[0])
             self._is_open = True
-        if data := b"".join(lines) + bookmark:
+        for data in gathered([*lines, bookmark] if bookmark else lines, _CHUNK_BYTES):
             await _write(self._response, data)
 
     async def send_state(self, state: Iterable[bytes | None]) -> None:
         """Write what is there (None: something that is not selected), with the loop left to others in between."""
         lines: list[bytes] = []
+        size = 0
         for number, value in enumerate(state, 1):
             if value is not None:
                 lines.append(encode_event("ADDED", self._form.encode(value)))
-            if number % _STATE_CHUNK == 0:
+                size += len(lines[-1])
+            if number % _STATE_CHUNK == 0 or size >= _CHUNK_BYTES:
                 await self.send(lines)
-                lines = []
+                lines, size = [], 0
                 await asyncio.sleep(0)
         await self.send(lines)
 
     async def end(self) -> None:
         await self._response.write_eof()
+
+
+def gathered(lines: Iterable[bytes], bytes_max: int) -> Iterator[bytes]:
+    """The lines joined into pieces of about this size, so that none is copied before its turn."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        piece.append(line)
+        size += len(line)
+        if size >= bytes_max:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:
