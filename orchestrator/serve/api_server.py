@@ -80,7 +80,7 @@ def composed(
     dice = random.Random()  # names and suffixes: nothing that must not be guessed
     signing_key = SigningKey(keys.token_key.read_bytes())
     issuer = TokenIssuer(signing_key, cache, clock, server_url=config.server_url)
-    links: list[Authenticator] = [CertificateAuthenticator()]
+    links: list[Authenticator] = [CertificateAuthenticator(clock)]
     if config.token_file is not None:
         links.append(StaticTokenAuthenticator(_static_users(config.token_file)))
     links.append(ServiceAccountAuthenticator(signing_key, cache, clock))
@@ -89,7 +89,7 @@ def composed(
     return build_server(
         store=store,
         cache=cache,
-        authenticator=AuthenticatorChain(links),
+        authenticator=AuthenticatorChain(links, clock),
         authorizer=build_authorizer(cache),
         admission=build_admission(),
         clock=clock,

@@ -28,7 +28,7 @@ from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
 from orchestrator.server.authentication import impersonation
-from orchestrator.server.authentication.base import ANONYMOUS, Credentials
+from orchestrator.server.authentication.base import ANONYMOUS, Credentials, token_of
 from orchestrator.server.authorization.base import Attributes, Authorizer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
@@ -220,21 +220,19 @@ class ApiServer:
 
     def _admit_user(self, call: Call) -> Attributes:
         """Authentication and authorization. Raises `Unauthorized` or `Forbidden`."""
-        header = call.http.headers.get("Authorization", "")
-        token = header[7:].strip() if header[:7].lower() == "bearer " else ""
-        transport = call.http.transport
-        certificate = transport.get_extra_info("peercert") if transport is not None else None
-        user = self.core.authenticator.authenticate(Credentials(certificate or None, token))
-        if user is not None and (target := impersonation.wanted(call.http.headers)) is not None:
+        http = call.http
+        certificate = http.transport.get_extra_info("peercert") if http.transport is not None else None
+        token = token_of(http.headers.get("Authorization", ""))
+        who = self.core.authenticator.authenticate(Credentials(certificate or None, token))
+        # Whoever shows nothing is somebody, too: what nobody in particular may do is authorization's decision.
+        call.user = user = who.user if who is not None else ANONYMOUS
+        if (target := impersonation.wanted(http.headers)) is not None:
             call.impersonator = user
-            user = impersonation.impersonated(user, target, self.core.authorizer)
-        attributes = attributes_of(call.request, user or ANONYMOUS)
+            call.user = user = impersonation.impersonated(user, target, self.core.authorizer)
+        attributes = attributes_of(call.request, user)
         verdict = self.core.authorizer.authorize(attributes)
         if not verdict.allowed:
-            if user is None:
-                raise Unauthorized("Unauthorized")
             raise refusal(attributes, verdict)
-        call.user = user or ANONYMOUS
         return attributes
 
     async def _stream(self, streaming: Awaitable[web.StreamResponse]) -> web.StreamResponse:

@@ -18,7 +18,7 @@ from orchestrator.machinery.clock import Clock
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
-from orchestrator.server.authentication.base import User
+from orchestrator.server.authentication.base import Authenticated, User
 from orchestrator.server.authorization.base import Authorizer
 from orchestrator.server.gate.gate import NO_SEAT, Seat
 from orchestrator.server.gate.levels import Level
@@ -38,7 +38,7 @@ class TokenIssuer(Protocol):
 class Authenticates(Protocol):
     """What a TokenReview asks; see `authentication.base.Authenticator`."""
 
-    def authenticate(self, credentials: Any) -> User | None: ...
+    def authenticate(self, credentials: Any) -> Authenticated | None: ...
 
 
 #: Forwards a connect subresource (logs, exec …) to the node agent.

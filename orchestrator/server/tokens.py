@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from orchestrator.api import problems
-from orchestrator.api.codec import decode
+from orchestrator.api.codec import Malformed, decode, decode_into, encode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from orchestrator.machinery.certificates import public_key_of
@@ -42,6 +45,50 @@ class BadToken(Exception):
     """Not a token that we signed, or one out of its time; the text says which."""
 
 
+class Reference(msgspec.Struct, frozen=True):
+    """An object that a token is bound to."""
+
+    name: str
+    uid: str
+
+
+class PrivateClaims(msgspec.Struct, frozen=True, rename={"account": "serviceaccount"}):
+    """What Kubernetes adds: whose token it is, and what it lives and dies with."""
+
+    namespace: str
+    account: Reference
+    pod: Reference | None = None
+    secret: Reference | None = None
+    node: Reference | None = None
+
+
+class Claims(msgspec.Struct, frozen=True, rename={"private": "kubernetes.io"}):
+    """The claims of a service account's token. Times are seconds since 1970."""
+
+    iss: str
+    sub: str
+    exp: float
+    private: PrivateClaims
+    nbf: float = 0.0
+    aud: str | tuple[str, ...] = ()
+    jti: str = ""
+
+
+class _Header(msgspec.Struct, frozen=True):
+    alg: str
+
+
+def check_time(claims: Claims, *, now: float) -> None:
+    """Raises `BadToken` for a token whose time has not come, or has passed."""
+    if now < claims.nbf:
+        raise BadToken(
+            f"the token of '{claims.sub}' is valid from {_shown(claims.nbf)} on, and by this machine's clock it is "
+            f"{timestamp(now)}: is the clock right?"
+        )
+    if now >= claims.exp:
+        raise BadToken(f"the token of '{claims.sub}' expired at {_shown(claims.exp)}; it is {timestamp(now)} here")
+
+
 class SigningKey:
     """The key pair that tokens are signed with, from PEM."""
 
@@ -55,24 +102,29 @@ class SigningKey:
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """The claims as a signed, compact JWT."""
-        assert isinstance(self._private, ec.EllipticCurvePrivateKey)
-        return jwt.encode(dict(claims), self._private, algorithm=_ALGORITHM, headers={"kid": self.key_id})
+        return self.sign_bytes(encode(claims))
 
-    def claims_of(self, token: str, *, now: float) -> Mapping[str, Any]:
+    def sign_bytes(self, payload: bytes) -> str:
+        """Any payload as a signed, compact JWS."""
+        assert isinstance(self._private, ec.EllipticCurvePrivateKey)
+        return jwt.PyJWS().encode(payload, self._private, algorithm=_ALGORITHM, headers={"kid": self.key_id})
+
+    def claims_of(self, token: str, *, now: float) -> Claims:
         """The claims of a token that this key signed and whose time has come and not passed. Raises `BadToken`."""
+        signed, _, signature = token.rpartition(".")
+        header, _, payload = signed.partition(".")
         try:
-            # Times are compared below, with the clock that we are given.
-            claims = jwt.decode(
-                token,
-                self._public,
-                algorithms=[_ALGORITHM],
-                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
-                issuer=ISSUER,
-            )
-        except jwt.PyJWTError as exc:
+            if decode_into(_from_url64(header), _Header).alg != _ALGORITHM:
+                raise BadToken("not a token of this cluster: it is signed in another way")
+            self._public.verify(_as_der(_from_url64(signature)), signed.encode("ascii"), ec.ECDSA(hashes.SHA256()))
+            claims = decode_into(_from_url64(payload), Claims)
+        except InvalidSignature as exc:
+            raise BadToken("not a token of this cluster: the signature is another's") from exc
+        except (Malformed, ValueError) as exc:
             raise BadToken(f"not a token of this cluster: {exc}") from exc
-        if not (float(claims.get("nbf", 0)) <= now < float(claims.get("exp", 0))):
-            raise BadToken("the token has expired or is not valid yet")
+        if claims.iss != ISSUER:
+            raise BadToken("not a token of this cluster: it names another issuer")
+        check_time(claims, now=now)
         return claims
 
     def as_jwk(self) -> dict[str, str]:
@@ -198,6 +250,25 @@ def _check_lifetime(lifetime_s: int, name: str) -> None:
     else:
         return
     raise Invalid.of(group="authentication.k8s.io", kind="TokenRequest", name=name, problems=[problem])
+
+
+def _shown(seconds: float) -> str:
+    try:
+        return timestamp(seconds)
+    except (OverflowError, ValueError, OSError):
+        return f"second {seconds} after 1970"  # signed, but beyond any calendar
+
+
+def _as_der(signature: bytes) -> bytes:
+    """A JWT's signature (two numbers of 32 bytes) as cryptography takes it. Raises `ValueError`."""
+    if len(signature) != 64:
+        raise ValueError("the signature has another length")
+    return encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+
+
+def _from_url64(text: str) -> bytes:
+    """Raises `ValueError` for anything but base64 for URLs without padding."""
+    return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _url64(data: bytes) -> str:

@@ -155,16 +155,17 @@ async def test_every_namespace_has_the_ca(admin: Client, control_plane: ControlP
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 401), ("/api", 401), ("/metrics", 401)],
+    [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 403), ("/api", 403), ("/metrics", 403)],
 )
 async def test_nobody_sees_more_than_the_health(control_plane: ControlPlane, path: str, status: int) -> None:
     tls = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca).ssl_context()
     async with aiohttp.ClientSession() as session, session.get(control_plane.url + path, ssl=tls) as response:
         await response.read()
         assert response.status == status
-        if status == 401:
+        if status == 403:
             body = await response.json()
-            assert (body["kind"], body["reason"], body["message"]) == ("Status", "Unauthorized", "Unauthorized")
+            assert (body["kind"], body["reason"]) == ("Status", "Forbidden")
+            assert body["message"] == f'forbidden: User "system:anonymous" cannot get path "{path}"'
 
 
 async def test_a_token_that_nobody_knows_is_refused_even_for_the_health(control_plane: ControlPlane) -> None:

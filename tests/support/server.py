@@ -25,7 +25,7 @@ from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.server.admission.base import Admission, AdmissionRequest
 from orchestrator.server.admission.chain import build_admission
 from orchestrator.server.app import ApiServer, ServerSettings, build_server, serving
-from orchestrator.server.authentication.base import AUTHENTICATED, MASTERS, Credentials, User
+from orchestrator.server.authentication.base import AUTHENTICATED, MASTERS, Authenticated, Credentials, User
 from orchestrator.server.authorization.base import ALLOW, Attributes, Verdict
 from orchestrator.server.authorization.chain import build_authorizer, review_rules
 from orchestrator.server.watch_cache import WatchCache
@@ -50,11 +50,11 @@ class ByToken:
     def __init__(self, users: Mapping[str, User] = TOKENS) -> None:
         self._users = users
 
-    def authenticate(self, credentials: Credentials) -> User | None:
+    def authenticate(self, credentials: Credentials) -> Authenticated | None:
         if not credentials.bearer_token:
             return None
         try:
-            return self._users[credentials.bearer_token]
+            return Authenticated(self._users[credentials.bearer_token], credentials.audiences)
         except KeyError:
             raise Unauthorized("Unauthorized") from None
 

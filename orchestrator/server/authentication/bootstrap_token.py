@@ -14,7 +14,7 @@ from orchestrator.api.resources import SECRETS
 from orchestrator.machinery.clock import Clock, parse_timestamp
 from orchestrator.machinery.errors import Unauthorized
 from orchestrator.server.admission.base import Objects
-from orchestrator.server.authentication.base import Credentials, User
+from orchestrator.server.authentication.base import Authenticated, Credentials, User
 
 SECRET_TYPE = "bootstrap.kubernetes.io/token"
 NAME_PREFIX = "bootstrap-token-"
@@ -30,7 +30,7 @@ class BootstrapTokenAuthenticator:
         self._objects = objects
         self._clock = clock
 
-    def authenticate(self, credentials: Credentials) -> User | None:
+    def authenticate(self, credentials: Credentials) -> Authenticated | None:
         match = _TOKEN.fullmatch(credentials.bearer_token)
         if match is None:
             return None
@@ -38,7 +38,7 @@ class BootstrapTokenAuthenticator:
         stored = self._objects.get(SECRETS, "kube-system", NAME_PREFIX + token_id)
         if stored is None:
             raise Unauthorized(f"there is no bootstrap token '{token_id}'")
-        return bootstrap_user(decode(stored), token_id, token_secret, now=self._clock.now())
+        return Authenticated(bootstrap_user(decode(stored), token_id, token_secret, now=self._clock.now()))
 
 
 def bootstrap_user(secret: Mapping[str, Any], token_id: str, token_secret: str, *, now: float) -> User:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-from orchestrator.server.authentication.base import Credentials, User
+from orchestrator.server.authentication.base import Authenticated, Credentials, User
 
 
 class BadTokenFile(ValueError):
@@ -18,8 +18,9 @@ class StaticTokenAuthenticator:
     def __init__(self, users: dict[str, User]) -> None:
         self._users = users
 
-    def authenticate(self, credentials: Credentials) -> User | None:
-        return self._users.get(credentials.bearer_token) if credentials.bearer_token else None
+    def authenticate(self, credentials: Credentials) -> Authenticated | None:
+        user = self._users.get(credentials.bearer_token) if credentials.bearer_token else None
+        return Authenticated(user) if user is not None else None
 
 
 def parse_token_file(lines: Iterable[str]) -> dict[str, User]:

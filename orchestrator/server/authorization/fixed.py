@@ -27,10 +27,13 @@ _DISCOVERY = Rule(
     verbs=("get",),
     paths=("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"),
 )
-_ABOUT_ONESELF = Rule(
-    verbs=("create",),
-    groups=("authorization.k8s.io", "authentication.k8s.io"),
-    resources=("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"),
+_ABOUT_ONESELF = (
+    Rule(
+        verbs=("create",),
+        groups=("authorization.k8s.io",),
+        resources=("selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+    ),
+    Rule(verbs=("create",), groups=("authentication.k8s.io",), resources=("selfsubjectreviews",)),
 )
 _ISSUER_DISCOVERY = Rule(verbs=("get",), paths=("/.well-known/openid-configuration", "/openid/v1/jwks"))
 _ASK_ABOUT_USERS = (
@@ -69,7 +72,7 @@ _BOOTSTRAP_RULES = (
 
 BY_GROUP: Mapping[str, tuple[Rule, ...]] = {
     MASTERS: (Rule(verbs=EVERYTHING, groups=EVERYTHING, resources=EVERYTHING, paths=EVERYTHING),),
-    AUTHENTICATED: (_HEALTH, _DISCOVERY, _ABOUT_ONESELF),
+    AUTHENTICATED: (_HEALTH, _DISCOVERY, *_ABOUT_ONESELF),
     UNAUTHENTICATED: (_HEALTH,),
     "system:monitoring": (Rule(verbs=("get",), paths=("/metrics", "/metrics/*")),),
     "system:serviceaccounts": (_ISSUER_DISCOVERY,),

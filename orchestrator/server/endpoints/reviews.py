@@ -38,7 +38,7 @@ async def create(call: Call) -> Answer:
                 raise refusals.no_such_resource()
             review["status"] = dict(call.core.rules_of(call.user, review["spec"].get("namespace", "")))
         case "TokenReview":
-            review["status"] = _authenticity(call, review["spec"].get("token", ""))
+            review["status"] = _authenticity(call, review["spec"])
         case _:
             raise refusals.no_such_resource()
     return Answer.of(review, 201)
@@ -85,11 +85,16 @@ def _access(call: Call, user: User, spec: Object) -> dict[str, Any]:
     return status
 
 
-def _authenticity(call: Call, token: str) -> dict[str, Any]:
+def _authenticity(call: Call, spec: Object) -> dict[str, Any]:
+    """Whose token it is, if it is meant for one of the audiences asked for, and for which of them."""
+    token = spec.get("token", "")
+    if not token:
+        raise BadRequest("token is required for TokenReview in authentication")
+    credentials = Credentials(bearer_token=token, audiences=tuple(spec.get("audiences") or ()))
     try:
-        user = call.core.authenticator.authenticate(Credentials(bearer_token=token))
-    except Unauthorized as exc:
-        return {"authenticated": False, "user": {}, "error": exc.message}
-    if user is None:
-        return {"authenticated": False, "user": {}}
-    return {"authenticated": True, "user": _user_info(user)}
+        who = call.core.authenticator.authenticate(credentials)
+    except Unauthorized:
+        who = None
+    if who is None:
+        return {"user": {}, "error": "invalid bearer token"}
+    return {"authenticated": True, "user": _user_info(who.user), "audiences": list(who.audiences)}

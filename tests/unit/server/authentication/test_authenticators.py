@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import PODS, SECRETS, SERVICEACCOUNTS
@@ -13,7 +17,7 @@ from orchestrator.bootstrap_tokens import secret_of
 from orchestrator.machinery import certificates
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import BadRequest, Conflict, Invalid, NotFound, Unauthorized
-from orchestrator.server.authentication.base import Credentials, User
+from orchestrator.server.authentication.base import Authenticated, Credentials, User, token_of
 from orchestrator.server.authentication.bootstrap_token import BootstrapTokenAuthenticator
 from orchestrator.server.authentication.certificate import CertificateAuthenticator
 from orchestrator.server.authentication.chain import AuthenticatorChain
@@ -24,14 +28,24 @@ from orchestrator.server.authentication.static_tokens import (
     parse_token_file,
 )
 from orchestrator.server.tokens import ISSUER, SigningKey, TokenIssuer, key_set
+from tests.support.api import json_values, unhurried
 from tests.support.security import FakeObjects, a_node, a_pod, a_service_account
 from tests.support.time import ManualClock
 
 TOKEN = "abcdef.0123456789abcdef"
+_CLAIMS = (
+    *("iss", "sub", "aud", "nbf", "exp", "jti", "kubernetes.io"),
+    *("kubernetes.io/namespace", "kubernetes.io/serviceaccount", "kubernetes.io/pod", "kubernetes.io/node"),
+)
+_ODD_VALUES = json_values | st.sampled_from([10**400, 1e308, -1, True, "", "0", [1], [[]], {"name": 1, "uid": []}])
 
 
 def a_certificate(*attributes: tuple[str, str]) -> dict[str, Any]:
-    return {"subject": tuple((attribute,) for attribute in attributes)}
+    return {
+        "subject": tuple((attribute,) for attribute in attributes),
+        "notBefore": "Nov 14 00:00:00 2023 GMT",
+        "notAfter": "Nov 15 00:00:00 2023 GMT",
+    }
 
 
 @pytest.mark.parametrize(
@@ -52,17 +66,36 @@ def a_certificate(*attributes: tuple[str, str]) -> dict[str, Any]:
     ],
 )
 def test_a_certificate_says_who(certificate: dict[str, Any] | None, expected: User | None) -> None:
-    assert CertificateAuthenticator().authenticate(Credentials(certificate=certificate)) == expected
+    who = CertificateAuthenticator(ManualClock()).authenticate(Credentials(certificate=certificate))
+    assert (who.user if who is not None else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        pytest.param("Bearer abc", "abc", id="usual"),
+        pytest.param("  bEARER abc def", "abc", id="as-kubernetes-reads-it"),
+        pytest.param("Bearer", "", id="no-token"),
+        pytest.param("Bearer  abc", "", id="one-space-too-many"),
+        pytest.param("Basic abc", "", id="another-scheme"),
+        pytest.param("", "", id="no-header"),
+    ],
+)
+def test_a_bearer_token_is_what_follows_the_word(header: str, token: str) -> None:
+    assert token_of(header) == token
 
 
 class TestChain:
-    chain = AuthenticatorChain((CertificateAuthenticator(), StaticTokenAuthenticator({"s3cret": User("bob")})))
+    clock = ManualClock()
+    links = (CertificateAuthenticator(clock), StaticTokenAuthenticator({"s3cret": User("bob")}))
+    chain = AuthenticatorChain(links, clock)
 
     def test_no_credentials_are_nobody(self) -> None:
         assert self.chain.authenticate(Credentials()) is None
 
     def test_known_users_are_authenticated(self) -> None:
-        assert self.chain.authenticate(Credentials(bearer_token="s3cret")) == User("bob", ("system:authenticated",))
+        who = self.chain.authenticate(Credentials(bearer_token="s3cret"))
+        assert who == Authenticated(User("bob", ("system:authenticated",)), (ISSUER,))
 
     def test_credentials_that_nobody_knows_are_refused_without_telling_why(self) -> None:
         with pytest.raises(Unauthorized) as refused:
@@ -72,22 +105,46 @@ class TestChain:
 
     def test_a_certificate_seen_before_is_the_same_user_unless_a_token_comes_with_it(self) -> None:
         certificate = a_certificate(("organizationName", "a"), ("commonName", "jane"))
-        expected = User("jane", ("a", "system:authenticated"))
-        chain = AuthenticatorChain((StaticTokenAuthenticator({"s3cret": User("bob")}), CertificateAuthenticator()))
+        expected = Authenticated(User("jane", ("a", "system:authenticated")), (ISSUER,))
+        chain = AuthenticatorChain(tuple(reversed(self.links)), self.clock)
         for _ in range(2):
             assert chain.authenticate(Credentials(certificate=certificate)) == expected
         both = chain.authenticate(Credentials(certificate=certificate, bearer_token="s3cret"))
-        assert both == User("bob", ("system:authenticated",))
+        assert both is not None
+        assert both.user == User("bob", ("system:authenticated",))
+
+    def test_an_expired_client_certificate_stops_working_on_its_open_connection(self) -> None:
+        clock = ManualClock()
+        chain = AuthenticatorChain((CertificateAuthenticator(clock),), clock)
+        certificate = a_certificate(("commonName", "jane"))
+        assert chain.authenticate(Credentials(certificate=certificate)) is not None
+        clock.time_s += 86_400
+        with pytest.raises(Unauthorized):
+            chain.authenticate(Credentials(certificate=certificate))
+
+    def test_a_clock_that_is_set_back_is_named_where_a_certificate_is_refused(self) -> None:
+        clock = ManualClock()
+        clock.time_s -= 2 * 86_400
+        certificate = a_certificate(("commonName", "jane"))
+        with pytest.raises(Unauthorized, match="is the clock right"):
+            CertificateAuthenticator(clock).authenticate(Credentials(certificate=certificate))
+
+    def test_what_says_nothing_of_audiences_is_for_the_api_server_alone(self) -> None:
+        own = self.chain.authenticate(Credentials(bearer_token="s3cret", audiences=("vault", ISSUER)))
+        assert own is not None
+        assert own.audiences == (ISSUER,)
+        with pytest.raises(Unauthorized):
+            self.chain.authenticate(Credentials(bearer_token="s3cret", audiences=("vault",)))
 
     def test_a_link_that_refuses_leaves_the_next_one_its_turn(self) -> None:
         class Refuses:
-            def authenticate(self, credentials: Credentials) -> User | None:
+            def authenticate(self, credentials: Credentials) -> Authenticated | None:
                 raise Unauthorized("not mine")
 
-        chain = AuthenticatorChain((Refuses(), StaticTokenAuthenticator({"s3cret": User("bob")})))
-        user = chain.authenticate(Credentials(bearer_token="s3cret"))
-        assert user is not None
-        assert user.name == "bob"
+        chain = AuthenticatorChain((Refuses(), *self.links), self.clock)
+        who = chain.authenticate(Credentials(bearer_token="s3cret"))
+        assert who is not None
+        assert who.user.name == "bob"
 
 
 def test_a_token_file_names_users_and_groups() -> None:
@@ -113,8 +170,11 @@ class TestBootstrapTokens:
         return BootstrapTokenAuthenticator(FakeObjects((SECRETS, secret)), clock)
 
     def test_a_good_one_lets_a_machine_in(self) -> None:
-        user = self.of().authenticate(Credentials(bearer_token=TOKEN))
-        assert user == User("system:bootstrap:abcdef", ("system:bootstrappers", "system:bootstrappers:wherry:nodes"))
+        who = self.of().authenticate(Credentials(bearer_token=TOKEN))
+        assert who is not None
+        assert who.user == User(
+            "system:bootstrap:abcdef", ("system:bootstrappers", "system:bootstrappers:wherry:nodes")
+        )
 
     @pytest.mark.parametrize("token", ["", "abcdef", "ABCDEF.0123456789abcdef", "abcdef.0123456789abcde", TOKEN + "\n"])
     def test_other_forms_are_not_of_its_sort(self, token: str) -> None:
@@ -157,15 +217,18 @@ class TestServiceAccountTokens:
         self.clock = ManualClock()
         self.objects = FakeObjects(a_service_account(), a_pod(node="n1"), a_node("n1"))
         self.issuer = TokenIssuer(self.key, self.objects, self.clock)
-        self.authenticator = ServiceAccountAuthenticator(self.key, self.objects, self.clock)
+        links = (ServiceAccountAuthenticator(self.key, self.objects, self.clock),)
+        self.authenticator = AuthenticatorChain(links, self.clock)
 
     def issue(self, **spec: Any) -> str:
         answer = self.issuer.issue({"spec": spec}, namespace="default", name="default")
         token: str = answer["status"]["token"]
         return token
 
-    def who(self, token: str) -> User | None:
-        return self.authenticator.authenticate(Credentials(bearer_token=token))
+    def who(self, token: str, *audiences: str) -> User | None:
+        who = self.authenticator.authenticate(Credentials(bearer_token=token, audiences=audiences))
+        self.audiences = who.audiences if who is not None else ()
+        return who.user if who is not None else None
 
     def bound(self, **changes: str) -> Object:
         return {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "uid-web", **changes}
@@ -174,7 +237,7 @@ class TestServiceAccountTokens:
         user = self.who(self.issue(boundObjectRef=self.bound()))
         assert user is not None
         assert user.name == "system:serviceaccount:default:default"
-        assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:default")
+        assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated")
         assert user.uid == "uid-sa-default"
         assert user.extra["authentication.kubernetes.io/pod-name"] == ("web",)
         assert user.extra["authentication.kubernetes.io/node-name"] == ("n1",)
@@ -194,6 +257,61 @@ class TestServiceAccountTokens:
     def test_a_token_for_others_is_not_for_us(self) -> None:
         with pytest.raises(Unauthorized):
             self.who(self.issue(audiences=["vault"]))
+
+    @pytest.mark.parametrize(
+        ("meant", "shown_to", "fitting"),
+        [
+            pytest.param(["vault"], ("vault",), ("vault",), id="another-audience"),
+            pytest.param(["vault", ISSUER], ("vault", "x"), ("vault",), id="the-common-part"),
+            pytest.param(["vault", ISSUER], (), (ISSUER,), id="the-api-server"),
+            pytest.param([ISSUER], ("vault",), (), id="not-for-vault"),
+        ],
+    )
+    def test_the_status_of_a_review_says_which_audiences_a_token_is_for(
+        self, meant: list[str], shown_to: tuple[str, ...], fitting: tuple[str, ...]
+    ) -> None:
+        token = self.issue(audiences=meant)
+        if fitting:
+            self.who(token, *shown_to)
+            assert self.audiences == fitting
+        else:
+            with pytest.raises(Unauthorized):
+                self.who(token, *shown_to)
+
+    @given(st.dictionaries(st.sampled_from(_CLAIMS), _ODD_VALUES, min_size=1, max_size=3))
+    @unhurried
+    def test_odd_claim_types_behind_a_right_signature_are_a_401(self, odd: dict[str, Any]) -> None:
+        self.setup_method()
+        private = {"namespace": "default", "serviceaccount": {"name": "default", "uid": "uid-sa-default"}}
+        claims = {"iss": ISSUER, "sub": "x", "aud": [ISSUER], "nbf": 0, "exp": 1 << 40, "jti": "j"}
+        claims["kubernetes.io"] = private
+        for path, value in odd.items():
+            outer, _, inner = path.partition("/")
+            if inner:
+                private[inner] = value
+            else:
+                claims[outer] = value
+        token = self.key.sign_bytes(json.dumps(claims).encode())
+        with contextlib.suppress(Unauthorized):
+            assert isinstance(self.who(token), User)
+
+    @pytest.mark.parametrize("token", ["a\udcff.b.c", "é.b.c", "a.b.c\udcff"])
+    def test_a_token_with_bytes_beyond_ascii_is_a_401(self, token: str) -> None:
+        with pytest.raises(Unauthorized):
+            self.who(token)
+
+    @given(st.binary(max_size=40), st.binary(max_size=40))
+    @unhurried
+    def test_odd_headers_are_a_401(self, header: bytes, signature: bytes) -> None:
+        self.setup_method()
+        parts = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (header, b"{}", signature)]
+        with pytest.raises(Unauthorized):
+            self.who(".".join(parts))
+
+    def test_a_header_nested_without_end_is_a_401(self) -> None:
+        deep = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 60_000).decode().rstrip("=")
+        with pytest.raises(Unauthorized):
+            self.who(f"{deep}.e30.{'A' * 86}")
 
     def test_a_foreign_key_signs_nothing_here(self) -> None:
         foreign = TokenIssuer(SigningKey(certificates.new_key()), self.objects, self.clock)

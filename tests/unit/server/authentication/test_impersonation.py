@@ -35,9 +35,10 @@ def test_who_is_wanted(headers: object, expected: User | None) -> None:
     assert wanted(CIMultiDict(headers)) == expected  # type: ignore[call-overload]
 
 
-def test_half_a_wish_is_refused() -> None:
+@pytest.mark.parametrize("header", ["Impersonate-Group", "impersonate-uid", "Impersonate-Extra-Team"])
+def test_half_a_wish_is_refused(header: str) -> None:
     with pytest.raises(InternalError, match="without impersonating a user"):
-        wanted(CIMultiDict({"Impersonate-Group": "system:masters"}))
+        wanted(CIMultiDict({header: "x"}))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.api.kinds import BUILT_IN
 from orchestrator.server.authentication.base import ANONYMOUS, AUTHENTICATED, User
 from orchestrator.server.authorization.base import Attributes
 from orchestrator.server.authorization.chain import build_authorizer, refusal, review_rules
@@ -318,3 +319,16 @@ def test_users_are_shown_their_rules() -> None:
     assert review["incomplete"] is False
     assert review_rules(NODE, "default")["incomplete"] is True
     assert not any("leases" in rule["resources"] for rule in review_rules(SCHEDULER, "default")["resourceRules"])
+
+
+@pytest.mark.parametrize("user", [ADMIN, SOMEBODY, NODE, SCHEDULER, CONTROLLERS], ids=lambda user: user.name)
+def test_can_i_list_shows_no_impossible_pairs(user: User) -> None:
+    for rule in review_rules(user, "default")["resourceRules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                plural = resource.partition("/")[0]
+                there_is = any(
+                    kind.resource.group == group and plural in (kind.resource.plural, "bindings")
+                    for kind in BUILT_IN.rows
+                )
+                assert "*" in (group, resource) or there_is, f"{resource} of {group!r}"
