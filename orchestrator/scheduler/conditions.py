@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,16 +45,21 @@ class _Refusal:
 class ConditionWriter:
     """Keeps the newest refusal of each pod until it is written. `run` never returns.
 
-    `newest` is the cache's view of a pod by its key. A refusal is written onto that version of the pod and no other,
-    so a pod that is bound in the meantime is never told that it is not.
+    `recorders` are those of the schedulers' names, for events. `newest` is the cache's view of a pod by its key. A
+    refusal is written onto that version of the pod and no other, so a pod that is bound in the meantime is never told
+    that it is not.
     """
 
     def __init__(
-        self, client: Client, clock: Clock, recorder: EventRecorder, newest: Callable[[str], PodView | None]
+        self,
+        client: Client,
+        clock: Clock,
+        recorders: Mapping[str, EventRecorder],
+        newest: Callable[[str], PodView | None],
     ) -> None:
         self._client = client
         self._clock = clock
-        self._recorder = recorder
+        self._recorders = recorders
         self._newest = newest
         self._waiting: dict[str, _Refusal] = {}
         self._filled = asyncio.Event()
@@ -69,7 +74,8 @@ class ConditionWriter:
             DROPPED.inc()
             return
         logger.info("pod.unschedulable", pod=pod.metadata.key, why=message)
-        self._recorder.event(reference_to(pod), type="Warning", reason="FailedScheduling", message=message)
+        recorder = self._recorders[pod.spec.scheduler_name]
+        recorder.event(reference_to(pod), type="Warning", reason="FailedScheduling", message=message)
         self._put(uid, _Refusal(pod.metadata.key, reason, message))
 
     async def run(self) -> None:

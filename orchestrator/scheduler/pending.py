@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from orchestrator.machinery.backoff import Backoff
 
@@ -16,6 +16,9 @@ _RETRY_AFTER_S = 300.0
 # A heap is made anew once it holds this many times more entries than pods: what was removed is only skipped.
 _STALE_FACTOR = 2
 _STALE_MIN = 64
+
+
+W = TypeVar("W", bound=Hashable)
 
 
 @dataclass(order=True, frozen=True, slots=True)
@@ -38,23 +41,27 @@ class _Due:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Waiting(Generic[W]):
     """A pod that did not fit: not before `not_before_s`, and with nothing to wake it, not before its `due`."""
 
     priority: int
     not_before_s: float
     due: _Due
+    waits_for: W | None
 
 
-class PendingPods:
-    """Keys of pods to place. One entry a key, so the number of pods bounds it."""
+class PendingPods(Generic[W]):
+    """Keys of pods to place. One entry a key, so the number of pods bounds it.
+
+    What a refused pod waits for is a value of the caller's; pods with equal ones are woken together.
+    """
 
     def __init__(self) -> None:
         self._active: list[_Queued] = []
         self._queued: dict[str, _Queued] = {}
         self._backing_off: list[_Due] = []
-        self._waiting: dict[str, _Waiting] = {}
-        self._asleep: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _Waiting[W]] = {}
+        self._asleep: dict[W, dict[str, _Waiting[W]]] = {}
         self._attempts: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -80,27 +87,33 @@ class PendingPods:
         self._forget_refusal(key)
         self._attempts.pop(key, None)
 
-    def refused(self, key: str, *, uid: str, priority: int, now_s: float) -> None:
-        """The pod did not fit: wait for a change of the cluster, and at least for the back-off."""
-        self._wait(key, uid, priority, now_s)
+    def refused(self, key: str, waits_for: W, *, uid: str, priority: int, now_s: float) -> None:
+        """The pod did not fit: wait until what it waits for may have happened, and at least for the back-off."""
+        waiting = self._wait(key, uid, priority, now_s, waits_for)
+        self._asleep.setdefault(waits_for, {})[key] = waiting
 
     def failed(self, key: str, *, uid: str, priority: int, now_s: float) -> None:
         """Trying the pod went wrong, which no change of the cluster mends: try again after the back-off."""
-        self._wait(key, uid, priority, now_s)
-        self._wake(self._asleep.pop(key))
+        self._wake(self._wait(key, uid, priority, now_s, None))
 
-    def _wait(self, key: str, uid: str, priority: int, now_s: float) -> None:
+    def wake(self, is_over: Callable[[W], bool]) -> bool:
+        """The cluster changed: those whose waiting may be over may try again after their back-off. Says whether any.
+
+        It is asked once for all pods that wait for the same.
+        """
+        over = [waits_for for waits_for in self._asleep if is_over(waits_for)]
+        for waits_for in over:
+            for waiting in self._asleep.pop(waits_for).values():
+                self._wake(waiting)
+        return bool(over)
+
+    def _wait(self, key: str, uid: str, priority: int, now_s: float, waits_for: W | None) -> _Waiting[W]:
+        self._forget_refusal(key)
         attempts = self._attempts[key] = self._attempts.get(key, 0) + 1
         due = _Due(now_s + _RETRY_AFTER_S, uid, key)
-        waiting = _Waiting(priority, now_s + _BACKOFF.delay_s(attempts), due)
-        self._waiting[key] = self._asleep[key] = waiting
+        waiting = self._waiting[key] = _Waiting(priority, now_s + _BACKOFF.delay_s(attempts), due, waits_for)
         self._back_off(due)
-
-    def wake(self) -> None:
-        """The cluster changed in a way that may make room: those that wait may try again after their back-off."""
-        for waiting in self._asleep.values():
-            self._wake(waiting)
-        self._asleep.clear()
+        return waiting
 
     def pop(self, *, now_s: float) -> str | None:
         """The next pod to try, or None if none may be tried yet."""
@@ -129,7 +142,7 @@ class PendingPods:
                 self._forget_refusal(due.key)
                 self._push(_Queued(-waiting.priority, now_s, due.uid, due.key))
 
-    def _wake(self, waiting: _Waiting) -> None:
+    def _wake(self, waiting: _Waiting[W]) -> None:
         waiting.due = _Due(waiting.not_before_s, waiting.due.uid, waiting.due.key)
         self._back_off(waiting.due)
 
@@ -138,8 +151,14 @@ class PendingPods:
         return waiting is not None and waiting.due is due
 
     def _forget_refusal(self, key: str) -> None:
-        self._waiting.pop(key, None)
-        self._asleep.pop(key, None)
+        waiting = self._waiting.pop(key, None)
+        if waiting is None or waiting.waits_for is None:
+            return
+        together = self._asleep.get(waiting.waits_for)
+        if together is not None and together.get(key) is waiting:
+            del together[key]
+            if not together:
+                del self._asleep[waiting.waits_for]
 
     def _push(self, entry: _Queued) -> None:
         self._queued[entry.key] = entry

@@ -1,9 +1,10 @@
-"""What a pod asks for, worked out once: numbers a resource, host ports, and the constraints that pods share."""
+"""What a pod asks for, worked out once and shared by all pods that ask for the same."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from orchestrator.api import quantities
 from orchestrator.api.views.scheduling import Container, NodeAffinity, PodView, Toleration
@@ -21,32 +22,81 @@ DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
 AMOUNT_MAX = SHOWN_MAX
 
 HostPort = tuple[str, str, int]
+_Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Constraints:
-    """What depends on the nodes' fixed properties alone. Equal for all pods of one template, so masks are shared."""
+    """What depends on the nodes' fixed properties alone. One object for all pods of a template, so masks are shared."""
 
     node_selector: tuple[tuple[str, str], ...] = ()
     affinity: NodeAffinity | None = None
     tolerations: tuple[Toleration, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRequest:
-    """One pod to place. `amounts` are in the resource's own integer unit (cpu: milli), `scored` what scoring counts.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+class Demand:
+    """What pods ask for. `amounts` are in the resource's own integer unit (cpu: milli), `scored` what scoring counts.
 
-    `unheld` are demands that nothing here can hold.
+    `owner` is the uid of the controller, `unheld` are demands that nothing here can hold.
     """
 
-    uid: str
     amounts: Mapping[str, int]
     scored_cpu_milli: int
     scored_memory_bytes: int
     constraints: Constraints = Constraints()
     host_ports: tuple[HostPort, ...] = ()
+    namespace: str = ""
     owner: str = ""
     unheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodRequest:
+    """One pod to place, or placed."""
+
+    uid: str
+    labels: Mapping[str, str]
+    demand: Demand
+
+
+class Demands:
+    """Makes requests of pods, with one `Demand` for all that ask for the same, for as long as any of them is there."""
+
+    def __init__(self) -> None:
+        self._demands: WeakValueDictionary[_Key, Demand] = WeakValueDictionary()
+        self._constraints: WeakValueDictionary[_Key, Constraints] = WeakValueDictionary()
+
+    def request_of(self, pod: PodView) -> PodRequest:
+        """What a pod asks for."""
+        spec, meta = pod.spec, pod.metadata
+        affinity = spec.affinity.node_affinity if spec.affinity else None
+        selector = tuple(sorted(spec.node_selector.items()))
+        key: _Key = (selector, affinity, spec.tolerations)
+        constraints = self._constraints.get(key)
+        if constraints is None:
+            constraints = Constraints(node_selector=selector, affinity=affinity, tolerations=spec.tolerations)
+            self._constraints[key] = constraints
+        amounts, scored = _demands(pod), _demands(pod, DEFAULT_CPU_MILLI, DEFAULT_MEMORY_BYTES)
+        amounts[PODS] = 1
+        owner = meta.controller
+        ports, missing, owned_by = _host_ports(pod), unheld(pod), owner.uid if owner else ""
+        cpu, memory = scored.get(CPU, 0), scored.get(MEMORY, 0)
+        # The constraints stand for themselves: equal ones are one object.
+        key = (tuple(sorted(amounts.items())), cpu, memory, constraints, ports, meta.namespace, owned_by, missing)
+        demand = self._demands.get(key)
+        if demand is None:
+            demand = self._demands[key] = Demand(
+                amounts={name: value for name, value in amounts.items() if value},
+                scored_cpu_milli=cpu,
+                scored_memory_bytes=memory,
+                constraints=constraints,
+                host_ports=ports,
+                namespace=meta.namespace,
+                owner=owned_by,
+                unheld=missing,
+            )
+        return PodRequest(meta.uid, meta.labels, demand)
 
 
 def requested(resource: str, quantity: str | int | float) -> int:
@@ -73,30 +123,9 @@ def _units(resource: str, quantity: str | int | float) -> int:
     return parsed.milli if resource == CPU else parsed.value
 
 
-def request_of(pod: PodView) -> PodRequest:
-    """Sum up a pod's demands as Kubernetes does: containers and sidecars add up, plain init containers overlap."""
-    amounts = _demands(pod, default_cpu_milli=0, default_memory_bytes=0)
-    scored = _demands(pod, default_cpu_milli=DEFAULT_CPU_MILLI, default_memory_bytes=DEFAULT_MEMORY_BYTES)
-    amounts[PODS] = 1
-    owner = pod.metadata.controller
-    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity else None
-    return PodRequest(
-        uid=pod.metadata.uid,
-        amounts={name: value for name, value in amounts.items() if value},
-        scored_cpu_milli=scored.get(CPU, 0),
-        scored_memory_bytes=scored.get(MEMORY, 0),
-        constraints=Constraints(
-            node_selector=tuple(sorted(pod.spec.node_selector.items())),
-            affinity=affinity,
-            tolerations=pod.spec.tolerations,
-        ),
-        host_ports=_host_ports(pod),
-        owner=owner.uid if owner else "",
-        unheld=unheld(pod),
-    )
+def _demands(pod: PodView, default_cpu_milli: int = 0, default_memory_bytes: int = 0) -> dict[str, int]:
+    """Sums as Kubernetes makes them: containers and sidecars add up, plain init containers overlap."""
 
-
-def _demands(pod: PodView, *, default_cpu_milli: int, default_memory_bytes: int) -> dict[str, int]:
     def of(container: Container) -> dict[str, int]:
         asked = {name: requested(name, quantity) for name, quantity in container.resources.requests.items()}
         if default_cpu_milli:

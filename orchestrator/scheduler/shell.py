@@ -1,35 +1,32 @@
-"""The scheduler's shell: watches pods and nodes, places one pod after the other, and binds them in a pipeline."""
+"""The scheduler's shell: watches pods and nodes, and gives one pod after the other its turn."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from orchestrator.api.resources import NODES, PODS
-from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.api.views.scheduling import NodeView, PodView
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
-from orchestrator.machinery.errors import ApiError, Unreachable
 from orchestrator.machinery.informer import Informer
-from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.recorder import EventRecorder
 from orchestrator.machinery.worker import going_on
+from orchestrator.scheduler.binding import BindingPipeline, Reserved
+from orchestrator.scheduler.changes import Change, Happened
 from orchestrator.scheduler.conditions import ConditionWriter, reference_to
 from orchestrator.scheduler.pending import PendingPods
 from orchestrator.scheduler.place import FixedCache, Placed, Unschedulable, place
 from orchestrator.scheduler.profile import DEFAULT_PROFILE, Profile
-from orchestrator.scheduler.request import PodRequest, request_of
+from orchestrator.scheduler.request import Demands, PodRequest
 from orchestrator.scheduler.table import NodeTable
-
-logger = get_logger(__name__)
+from orchestrator.scheduler.waking import WaitsFor
 
 NAME = "default-scheduler"
 
-# Bindings under way at once: enough to keep the API server busy while the next pods are placed.
-_BINDINGS_MAX = 32
 # Pods placed before the loop turns to the watch again, so that a long queue does not blind the scheduler.
 _PLACED_IN_A_ROW_MAX = 16
 
@@ -59,24 +56,23 @@ class _Turn(TypedDict):
 
 
 class Scheduler:
-    """Places the pods whose `schedulerName` is ours. `run` never returns."""
+    """Places the pods whose `schedulerName` is one of the profiles'. `run` never returns."""
 
-    def __init__(self, client: Client, clock: Clock, *, profile: Profile = DEFAULT_PROFILE, name: str = NAME) -> None:
+    def __init__(self, client: Client, clock: Clock, *, profiles: Mapping[str, Profile] | None = None) -> None:
         self._client = client
         self._clock = clock
-        self._profile = profile
-        self._name = name
+        self._profiles = {NAME: DEFAULT_PROFILE} if profiles is None else dict(profiles)
         self._nodes: Informer[NodeView] = Informer(client, NODES, NodeView)
         self._pods: Informer[PodView] = Informer(client, PODS, PodView)
         self._table = NodeTable()
-        self._fixed = FixedCache()
-        self._pending = PendingPods()
-        self._requests: dict[str, PodRequest] = {}
+        self._fixed = {name: FixedCache() for name in self._profiles}
+        self._demands = Demands()
+        self._pending: PendingPods[WaitsFor] = PendingPods()
+        self._wakes_on = _declared(self._profiles.values())
         self._seen_s: dict[str, float] = {}
         self._changed = asyncio.Event()
-        self._bindings = asyncio.Semaphore(_BINDINGS_MAX)
-        self._recorder = EventRecorder(client, clock, component=name)
-        self._conditions = ConditionWriter(client, clock, self._recorder, self._pods.get)
+        self._recorders = {name: EventRecorder(client, clock, component=name) for name in self._profiles}
+        self._conditions = ConditionWriter(client, clock, self._recorders, self._pods.get)
 
     @property
     def has_synced(self) -> bool:
@@ -86,7 +82,8 @@ class Scheduler:
     async def run(self) -> None:
         """Watch, place and bind, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._recorder.run(), name="events")
+            for name, recorder in self._recorders.items():
+                group.create_task(recorder.run(), name=f"events-{name}")
             group.create_task(self._conditions.run(), name="conditions")
             self._nodes.subscribe(self._node_changed)
             group.create_task(self._nodes.run(), name="watch-nodes")
@@ -94,15 +91,15 @@ class Scheduler:
             self._pods.subscribe(self._pod_changed)
             group.create_task(self._pods.run(), name="watch-pods")
             await self._pods.wait_synced()
-            await self._place_forever(group)
+            await self._place_forever(BindingPipeline(self._client, group, self._settled))
 
     def _node_changed(self, old: NodeView | None, new: NodeView | None) -> None:
         if new is None:
             assert old is not None
-            self._table.remove_node(old.metadata.name)
-        elif self._table.set_node(new):
-            self._pending.wake()
-            self._changed.set()
+            if self._table.remove_node(old.metadata.name):
+                self._happened(Change.NODE_REMOVED, old.metadata.name)
+        else:
+            self._happened(self._table.set_node(new), new.metadata.name)
 
     def _pod_changed(self, old: PodView | None, new: PodView | None) -> None:
         pod = new or old
@@ -110,36 +107,46 @@ class Scheduler:
         uid, key = pod.metadata.uid, pod.metadata.key
         if old is not None and new is not None and old.metadata.uid != uid:
             self._pod_changed(old, None)  # deleted and made again between two looks
+            old = None
         if new is None or new.is_terminal:
-            self._forget(uid, key)
-            return
-        if new.spec.node_name:
-            if self._table.node_of(uid) != new.spec.node_name:
-                self._table.add_pod(self._requests.get(uid) or request_of(new), new.spec.node_name)
-            self._requests.pop(uid, None)
+            self._seen_s.pop(uid, None)
             self._pending.remove(key)
-            return
-        if not self._is_ours(new) or self._table.node_of(uid) is not None:
+            self._uncount(uid)
+        elif new.spec.node_name:
+            self._pending.remove(key)
+            if self._table.node_of(uid) != new.spec.node_name or old is None or not _asks_the_same(old, new):
+                self._count(self._demands.request_of(new), new.spec.node_name)
+        elif not self._is_ours(new) or self._table.node_of(uid) is not None:
             return  # somebody else's, or placed already and its binding is under way
-        if old is None or old.spec != new.spec or old.metadata.labels != new.metadata.labels:
-            self._requests[uid] = request_of(new)
+        elif old is None or old.spec != new.spec or old.metadata.labels != new.metadata.labels:
             self._seen_s.setdefault(uid, self._clock.monotonic())
             self._pending.add(key, **self._turn(new))
             self._changed.set()
 
-    def _forget(self, uid: str, key: str) -> None:
-        self._requests.pop(uid, None)
-        self._seen_s.pop(uid, None)
-        self._pending.remove(key)
-        if self._table.remove_pod(uid):
-            self._pending.wake()
+    def _count(self, request: PodRequest, node: str) -> None:
+        """Count a pod that is on a node. One that was counted before may take less there from now on."""
+        self._uncount(request.uid)
+        self._table.add_pod(request, node)
+        self._happened(Change.POD_CAME, node, request)
+
+    def _uncount(self, uid: str) -> None:
+        node = self._table.node_of(uid)
+        request = self._table.remove_pod(uid)
+        if node is not None and request is not None:
+            self._happened(Change.POD_WENT, node, request)
+
+    def _happened(self, change: Change, node: str, pod: PodRequest | None = None) -> None:
+        if not change & self._wakes_on:
+            return
+        happened = Happened(change, self._table.row_of(node), pod)
+        if self._pending.wake(lambda waits_for: waits_for.may_be_over(happened, self._table)):
             self._changed.set()
 
     def _is_ours(self, pod: PodView) -> bool:
         waits = pod.metadata.deletion_timestamp is not None or pod.spec.scheduling_gates
-        return pod.spec.scheduler_name == self._name and not waits
+        return pod.spec.scheduler_name in self._profiles and not waits
 
-    async def _place_forever(self, group: asyncio.TaskGroup) -> None:
+    async def _place_forever(self, bindings: BindingPipeline) -> None:
         in_a_row = 0
         while True:
             key = self._pending.pop(now_s=self._clock.monotonic())
@@ -152,7 +159,7 @@ class Scheduler:
             pod = self._pods.get(key)
             if pod is None or pod.spec.node_name or not self._is_ours(pod):
                 continue
-            await self._place_one(pod, group)
+            await self._cycle(pod, bindings)
             in_a_row += 1
             if in_a_row >= _PLACED_IN_A_ROW_MAX:
                 in_a_row = 0
@@ -168,88 +175,94 @@ class Scheduler:
         except TimeoutError:
             return  # somebody's back-off has ended
 
-    async def _place_one(self, pod: PodView, group: asyncio.TaskGroup) -> None:
-        outcome = None
+    async def _cycle(self, pod: PodView, bindings: BindingPipeline) -> None:
+        """One turn of one pod: filter and score, reserve; its permit and binding go on beside the next pod's turn."""
+        profile, outcome = self._profiles[pod.spec.scheduler_name], None
         with going_on("pod.placing_failed", key=pod.metadata.key):
-            request = self._requests.get(pod.metadata.uid) or request_of(pod)
+            request = self._demands.request_of(pod)
             started = self._clock.monotonic()
-            outcome = place(request, self._table, self._profile, self._fixed)
+            outcome = place(request, self._table, profile, self._fixed[pod.spec.scheduler_name])
             PLACE_SECONDS.observe(self._clock.monotonic() - started)
+            if isinstance(outcome, Placed):
+                reserved = Reserved(pod, request, outcome.node, profile)
+                if not self._reserve(reserved):
+                    outcome = None
         match outcome:
-            case Placed(node, _):
-                await self._bindings.acquire()
-                # Counted from here on, before the API knows, so that the next pod sees the room as taken.
-                self._table.add_pod(request, node)
-                group.create_task(self._bind(pod, request, node), name=f"bind-{pod.metadata.key}")
+            case Placed():
+                await bindings.start(reserved)
             case Unschedulable():
                 ATTEMPTS.labels("unschedulable").inc()
-                self._pending.refused(pod.metadata.key, **self._turn(pod))
+                self._pending.refused(pod.metadata.key, WaitsFor(outcome.refused_by, request), **self._turn(pod))
                 self._conditions.refused(pod, reason="Unschedulable", message=str(outcome))
             case None:
                 ATTEMPTS.labels("error").inc()
                 self._pending.failed(pod.metadata.key, **self._turn(pod))
                 self._conditions.refused(pod, reason="SchedulerError", message=_PLACING_FAILED)
 
-    async def _bind(self, pod: PodView, request: PodRequest, node: str) -> None:
-        meta = pod.metadata
-        is_bound = False
+    def _reserve(self, reserved: Reserved) -> bool:
+        # Counted from here on, before the API knows, so that the next pod sees the room as taken.
+        self._table.add_pod(reserved.request, reserved.node)
+        is_held = False
         try:
-            with going_on("pod.binding_failed", key=meta.key):
-                is_bound = await self._post_binding(pod, node)
+            is_held = all(plugin.reserve(reserved.request, reserved.node) for plugin in reserved.profile.reservers)
         finally:
-            self._bindings.release()
+            if not is_held:
+                self._give_back(reserved)
+                self._uncount(reserved.request.uid)
+        return is_held
+
+    def _give_back(self, reserved: Reserved) -> None:
+        for plugin in reversed(reserved.profile.reservers):
+            with going_on("pod.giving_back_failed", key=reserved.pod.metadata.key):
+                plugin.give_back(reserved.request, reserved.node)
+
+    def _settled(self, reserved: Reserved, is_bound: bool) -> None:
+        meta, node = reserved.pod.metadata, reserved.node
         if is_bound:
             ATTEMPTS.labels("scheduled").inc()
             seen_s = self._seen_s.pop(meta.uid, None)
             if seen_s is not None:
                 SCHEDULED_SECONDS.observe(self._clock.monotonic() - seen_s)
             text = f"Successfully assigned {meta.key} to {node}"
-            self._recorder.event(reference_to(pod), type="Normal", reason="Scheduled", message=text)
-        else:
-            ATTEMPTS.labels("error").inc()
-            self._unassume(meta, node)
-            self._try_again(meta, request)
-
-    async def _post_binding(self, pod: PodView, node: str) -> bool:
-        """Bind; says whether the API server said yes. Without its yes the pod may still be bound, by us or others."""
-        meta = pod.metadata
-        try:
-            await self._client.create(
-                PODS, _binding(pod, node), meta.namespace, into=bytes, name=meta.name, subresource="binding"
-            )
-        except (ApiError, Unreachable) as refused:
-            logger.warning("pod.not_bound", pod=meta.key, node=node, why=str(refused)[:256])
-            return False
-        return True
-
-    def _try_again(self, meta: ObjectMeta, request: PodRequest) -> None:
+            recorder = self._recorders[reserved.pod.spec.scheduler_name]
+            recorder.event(reference_to(reserved.pod), type="Normal", reason="Scheduled", message=text)
+            return
+        ATTEMPTS.labels("error").inc()
         newest = self._pods.get(meta.key)
-        if newest is None or newest.metadata.uid != meta.uid or newest.spec.node_name:
-            return  # the watch has told what became of it
-        self._requests[meta.uid] = request
-        self._pending.failed(meta.key, **self._turn(newest))
-        self._pending.wake()
-        self._changed.set()
+        is_same = newest is not None and newest.metadata.uid == meta.uid
+        if newest is not None and is_same and newest.spec.node_name:
+            # Bound, though the reply was lost, or by somebody else: the watch has told, and it is counted there.
+            if newest.spec.node_name != node:
+                self._give_back(reserved)
+            return
+        self._give_back(reserved)
+        self._uncount(meta.uid)
+        if newest is not None and is_same:
+            self._pending.failed(meta.key, **self._turn(newest))
+            self._changed.set()
 
     def _turn(self, pod: PodView) -> _Turn:
         return {"uid": pod.metadata.uid, "priority": pod.spec.priority, "now_s": self._clock.monotonic()}
 
-    def _unassume(self, meta: ObjectMeta, node: str) -> None:
-        seen = self._pods.get(meta.key)
-        # The binding may have been written, and the watch have told of it, though its reply was lost.
-        is_bound = seen is not None and seen.metadata.uid == meta.uid and seen.spec.node_name == node
-        pod_was_seen_elsewhere = self._table.node_of(meta.uid) != node
-        if not is_bound and not pod_was_seen_elsewhere:
-            self._table.remove_pod(meta.uid)
+
+def _declared(profiles: Iterable[Profile]) -> Change:
+    """The kinds of changes that any plugin of any profile wants to hear of."""
+    declared = Change.NOTHING
+    for profile in profiles:
+        for plugin in (*profile.pre_filters, *profile.fixed_filters, *profile.filters):
+            declared |= plugin.wakes_on
+    return declared
 
 
-def _binding(pod: PodView, node: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": pod.metadata.name, "namespace": pod.metadata.namespace, "uid": pod.metadata.uid},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    }
+def _asks_the_same(old: PodView, new: PodView) -> bool:
+    """Whether two looks at one pod ask its node for the same; all else of a pod's demand never changes."""
+    before, after = old.spec, new.spec
+    return (
+        before.containers == after.containers
+        and before.init_containers == after.init_containers
+        and before.overhead == after.overhead
+        and old.metadata.labels == new.metadata.labels
+    )
 
 
 async def run(client: Client, clock: Clock) -> None:

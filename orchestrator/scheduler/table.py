@@ -4,34 +4,46 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
-import numpy.typing as npt
 
 from orchestrator.api.views.scheduling import NodeView, Taint
-from orchestrator.scheduler.columns import Amounts, Score, Sums, longer
-from orchestrator.scheduler.request import CPU, MEMORY, PODS, HostPort, PodRequest, offered
-
-__all__ = ["Amounts", "Mask", "NodeTable", "OwnerCounts", "Score"]
-
-Mask = npt.NDArray[np.bool_]
-
-K = TypeVar("K")
+from orchestrator.scheduler.changes import Change
+from orchestrator.scheduler.columns import Amounts, ChangedRows, Codes, Mask, Score, Sums, longer
+from orchestrator.scheduler.request import CPU, MEMORY, PODS, PodRequest, offered
 
 _FIRST_ROWS = 16
-# Owners whose pods are being placed at the same time; 40 kB each with 5,000 nodes.
-_DENSE_OWNERS_MAX = 64
-_ZONE = "topology.kubernetes.io/zone"
+# Columns of labels kept though nobody holds them; which labels are asked for is up to whoever writes pods.
+_LABELS_MAX = 256
+
+
+class Tally(Protocol):
+    """Counts that a plugin keeps of the pods on each row. Made without arguments; told of every pod that counts.
+
+    Counting is by row. Whoever wants sums by zone or any other label adds up by a column of labels when asked, so that
+    a node that changes its zone takes its pods along.
+    """
+
+    def came(self, pod: PodRequest, row: int) -> None:
+        """A pod counts against the row from now on."""
+        ...
+
+    def went(self, pod: PodRequest, row: int) -> None:
+        """A pod that came does not count against the row any more."""
+        ...
+
+
+T = TypeVar("T", bound=Tally)
 
 
 class NodeTable:
-    """Arrays over nodes, each of length `rows` or longer; `present` says which rows hold a node.
+    """Arrays over nodes, each of length `rows`; `present` says which rows hold a node.
 
     `allocatable[resource]` is one contiguous int64 vector a resource (cpu in milli, the rest in whole units), and
-    `used[resource]` the sums of what the pods on each row ask for. Fixed properties (labels, taints) are kept by row
-    for the plugins that turn them into masks; `fixed_generation` changes whenever any of them does, so masks made from
-    them can be kept until then.
+    `used[resource]` the sums of what the pods on each row ask for. Fixed properties are `taints`, `unschedulable` and
+    the columns of `label`; `changed` says in which rows any of them did, so what was made from them can be kept.
     """
 
     def __init__(self) -> None:
@@ -39,23 +51,24 @@ class NodeTable:
         self.nodes: list[NodeView | None] = []
         self.present: Mask = np.zeros(0, dtype=np.bool_)
         self.unschedulable: Mask = np.zeros(0, dtype=np.bool_)
+        self.taints: Codes[tuple[Taint, ...]] = Codes()
         self.allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in (CPU, MEMORY, PODS)}
-        self.used: dict[str, Sums] = {name: Sums() for name in (CPU, MEMORY, PODS)}
-        self.scored_cpu = Sums()
-        self.scored_memory = Sums()
+        self.used: dict[str, Sums[np.int64]] = {name: Sums(np.zeros(0, dtype=np.int64)) for name in (CPU, MEMORY, PODS)}
+        self.scored_cpu = Sums(np.zeros(0))
+        self.scored_memory = Sums(np.zeros(0))
         self.inverse_cpu: Score = np.zeros(0)
         self.inverse_memory: Score = np.zeros(0)
-        self.zone: Amounts = np.zeros(0, dtype=np.int64)
-        self.fixed_generation = 0
+        self.changed = ChangedRows()
         self._row_of: dict[str, int] = {}
         self._free_rows: list[int] = []
-        self._zones: dict[str, int] = {"": 0}
         # Every pod that counts, by the name of its node. Those whose node is not in the table (not seen yet, or
         # deleted) count as soon as it appears.
         self._pods_on: dict[str, dict[str, PodRequest]] = {}
         self._home_of: dict[str, str] = {}
-        self._owners = OwnerCounts()
-        self._ports: dict[HostPort, dict[int, int]] = {}
+        self._tallies: dict[type[Tally], Tally] = {}
+        # A column lives as long as somebody holds it; the ones asked for last are held here.
+        self._labels: WeakValueDictionary[str, Codes[str]] = WeakValueDictionary()
+        self._recent_labels: OrderedDict[str, Codes[str]] = OrderedDict()
 
     @property
     def rows(self) -> int:
@@ -71,30 +84,35 @@ class NodeTable:
         """The row of a node, if it is in the table."""
         return self._row_of.get(node_name)
 
-    def set_node(self, node: NodeView) -> bool:
-        """Add or update a node; says whether anything that matters to placing changed."""
+    def set_node(self, node: NodeView) -> Change:
+        """Add or update a node; says what of it that matters to placing changed."""
         name = node.metadata.name
         row = self._row_of.get(name)
         old = None if row is None else self.nodes[row]
         if row is None:
             row = self._take_row(name)
-        self.nodes[row] = node
-        changed = self._set_allocatable(row, node.status.allocatable)
-        if old is None or _fixed_properties(old) != _fixed_properties(node):
-            self.fixed_generation += 1
-            self.unschedulable[row] = node.spec.unschedulable
-            self.zone[row] = self._zones.setdefault(node.metadata.labels.get(_ZONE, ""), len(self._zones))
-            changed = True
-        if old is None:
+            # Before its resources get columns: a new column counts what is asked of it by itself.
             for request in self._pods_on.get(name, {}).values():
                 self._account(row, request, sign=1)
-        return changed
+        self.nodes[row] = node
+        change = Change.NODE_ALLOCATABLE if self._set_allocatable(row, node.status.allocatable) else Change.NOTHING
+        if old is None or old.metadata.labels != node.metadata.labels:
+            change |= Change.NODE_LABELS
+            for key, column in self._labels.items():
+                column.set(row, node.metadata.labels.get(key))
+        if old is None or (old.spec.taints, old.spec.unschedulable) != (node.spec.taints, node.spec.unschedulable):
+            change |= Change.NODE_TAINTS
+            self.taints.set(row, node.spec.taints or None)
+            self.unschedulable[row] = node.spec.unschedulable
+        if change & (Change.NODE_LABELS | Change.NODE_TAINTS):
+            self.changed.note(row)
+        return Change.NODE_ADDED if old is None else change
 
-    def remove_node(self, name: str) -> None:
-        """Take a node out; its pods stay known and count again should it return."""
+    def remove_node(self, name: str) -> bool:
+        """Take a node out, and say whether it was there; its pods stay known and count again should it return."""
         row = self._row_of.pop(name, None)
         if row is None:
-            return
+            return False
         for request in self._pods_on.get(name, {}).values():
             self._account(row, request, sign=-1)
         self.present[row] = False
@@ -102,8 +120,13 @@ class NodeTable:
         self.names[row] = ""
         for column in self.allocatable.values():
             column[row] = 0
-        self.fixed_generation += 1
+        self.unschedulable[row] = False
+        self.taints.set(row, None)
+        for labels in self._labels.values():
+            labels.set(row, None)
+        self.changed.note(row)
         self._free_rows.append(row)
+        return True
 
     def add_pod(self, request: PodRequest, node_name: str) -> None:
         """Count a pod against a node; counting the same pod again moves it."""
@@ -114,11 +137,11 @@ class NodeTable:
         if row is not None:
             self._account(row, request, sign=1)
 
-    def remove_pod(self, uid: str) -> bool:
-        """Stop counting a pod; says whether it was counted."""
+    def remove_pod(self, uid: str) -> PodRequest | None:
+        """Stop counting a pod; gives back what was counted, if it was."""
         node_name = self._home_of.pop(uid, None)
         if node_name is None:
-            return False
+            return None
         pods = self._pods_on[node_name]
         request = pods.pop(uid)
         if not pods:
@@ -126,11 +149,16 @@ class NodeTable:
         row = self._row_of.get(node_name)
         if row is not None:
             self._account(row, request, sign=-1)
-        return True
+        return request
 
     def node_of(self, uid: str) -> str | None:
         """The node that a pod counts against, if any; the node itself need not be there."""
         return self._home_of.get(uid)
+
+    def request_of(self, uid: str) -> PodRequest | None:
+        """What is counted for a pod, if it is counted."""
+        node_name = self._home_of.get(uid)
+        return None if node_name is None else self._pods_on[node_name][uid]
 
     def free(self, resource: str) -> Amounts:
         """What is left of a resource, by row; a resource no node has is nowhere."""
@@ -139,18 +167,36 @@ class NodeTable:
         left: Amounts = self.allocatable[resource] - self.used[resource].shown
         return left
 
-    def ports_taken(self) -> Mapping[HostPort, Mapping[int, int]]:
-        """Every host port in use, with its rows."""
-        return self._ports
+    def free_on(self, row: int, resource: str) -> int:
+        """What is left of a resource on one row."""
+        column = self.allocatable.get(resource)
+        return 0 if column is None else int(column[row]) - int(self.used[resource].shown[row])
 
-    @property
-    def zone_count(self) -> int:
-        """How many zone numbers are in use; number 0 is "no zone"."""
-        return len(self._zones)
+    def label(self, key: str) -> Codes[str]:
+        """The nodes' values of one label as a column, kept current for as long as the caller holds it."""
+        column = self._labels.get(key)
+        if column is None:
+            column = self._labels[key] = Codes(self.rows)
+            for row, node in enumerate(self.nodes):
+                if node is not None and (value := node.metadata.labels.get(key)) is not None:
+                    column.set(row, value)
+        self._recent_labels[key] = column
+        self._recent_labels.move_to_end(key)
+        if len(self._recent_labels) > _LABELS_MAX:
+            self._recent_labels.popitem(last=False)
+        return column
 
-    def pods_of_owner(self, owner: str) -> Score | None:
-        """How many pods of one owner run on each row; None if there are none. Do not write to it."""
-        return self._owners.by_row(owner, self.rows)
+    def tally(self, kind: type[T]) -> T:
+        """The one tally of this kind, told of every pod that counts; made when first asked for."""
+        tally = self._tallies.get(kind)
+        if tally is None:
+            tally = self._tallies[kind] = kind()
+            for name, pods in self._pods_on.items():
+                if (row := self._row_of.get(name)) is not None:
+                    for request in pods.values():
+                        tally.came(request, row)
+        assert isinstance(tally, kind)
+        return tally
 
     def _take_row(self, name: str) -> int:
         if not self._free_rows:
@@ -163,12 +209,16 @@ class NodeTable:
 
     def _grow(self) -> None:
         old, new = self.rows, max(_FIRST_ROWS, self.rows * 2)
-
         for resource, column in self.allocatable.items():
             self.allocatable[resource] = longer(column, new)
-        for sums in (*self.used.values(), self.scored_cpu, self.scored_memory):
+        for sums in self.used.values():
             sums.grow(new)
-        for field in ("present", "unschedulable", "inverse_cpu", "inverse_memory", "zone"):
+        self.scored_cpu.grow(new)
+        self.scored_memory.grow(new)
+        self.taints.grow(new)
+        for labels in self._labels.values():
+            labels.grow(new)
+        for field in ("present", "unschedulable", "inverse_cpu", "inverse_memory"):
             setattr(self, field, longer(getattr(self, field), new))
         self.nodes += [None] * (new - old)
         self.names += [""] * (new - old)
@@ -192,64 +242,23 @@ class NodeTable:
         if resource in self.allocatable:
             return
         self.allocatable[resource] = np.zeros(self.rows, dtype=np.int64)
-        sums = self.used[resource] = Sums(self.rows)
+        sums = self.used[resource] = Sums(np.zeros(self.rows, dtype=np.int64))
         for name, pods in self._pods_on.items():
             row = self._row_of.get(name)
             if row is not None:
                 for request in pods.values():
-                    sums.add(row, request.amounts.get(resource, 0))
+                    sums.add(row, request.demand.amounts.get(resource, 0))
 
     def _account(self, row: int, request: PodRequest, *, sign: int) -> None:
-        for resource, value in request.amounts.items():
+        demand = request.demand
+        for resource, value in demand.amounts.items():
             # What no node offers needs no column: whoever asks for it fits nowhere.
             if (sums := self.used.get(resource)) is not None:
                 sums.add(row, sign * value)
-        self.scored_cpu.add(row, sign * request.scored_cpu_milli)
-        self.scored_memory.add(row, sign * request.scored_memory_bytes)
-        if request.owner:
-            self._owners.bump(request.owner, row, sign)
-        for port in request.host_ports:
-            _bump(self._ports, port, row, sign)
-
-
-class OwnerCounts:
-    """Pods by owner and row: sparse for all owners, and dense for those that are being placed."""
-
-    def __init__(self) -> None:
-        self._sparse: dict[str, dict[int, int]] = {}
-        self._dense: OrderedDict[str, Score] = OrderedDict()
-
-    def bump(self, owner: str, row: int, sign: int) -> None:
-        """Count one pod more, or one less."""
-        _bump(self._sparse, owner, row, sign)
-        dense = self._dense.get(owner)
-        if dense is not None and row < dense.size:
-            dense[row] += sign
-            if owner not in self._sparse:
-                del self._dense[owner]
-
-    def by_row(self, owner: str, rows: int) -> Score | None:
-        """The counts as an array of length `rows`; None if the owner has no pods."""
-        sparse = self._sparse.get(owner)
-        if sparse is None:
-            return None
-        dense = self._dense.get(owner)
-        if dense is None or dense.size != rows:
-            dense = self._dense[owner] = np.zeros(rows)
-            dense[list(sparse)] = list(sparse.values())
-            if len(self._dense) > _DENSE_OWNERS_MAX:
-                self._dense.popitem(last=False)
-        return dense
-
-
-def _bump(counts: dict[K, dict[int, int]], key: K, row: int, sign: int) -> None:
-    by_row = counts.setdefault(key, {})
-    by_row[row] = by_row.get(row, 0) + sign
-    if not by_row[row]:
-        del by_row[row]
-        if not by_row:
-            del counts[key]
-
-
-def _fixed_properties(node: NodeView) -> tuple[bool, tuple[Taint, ...], dict[str, str]]:
-    return node.spec.unschedulable, node.spec.taints, node.metadata.labels
+        self.scored_cpu.add(row, sign * demand.scored_cpu_milli)
+        self.scored_memory.add(row, sign * demand.scored_memory_bytes)
+        for tally in self._tallies.values():
+            if sign > 0:
+                tally.came(request, row)
+            else:
+                tally.went(request, row)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,12 @@ from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig
+from orchestrator.scheduler.columns import Mask
 from orchestrator.scheduler.plugins.resources import Fits
-from orchestrator.scheduler.profile import DEFAULT_PROFILE
+from orchestrator.scheduler.profile import DEFAULT_PROFILE, Profile
 from orchestrator.scheduler.request import PodRequest
-from orchestrator.scheduler.shell import Scheduler
-from orchestrator.scheduler.table import Mask, NodeTable
+from orchestrator.scheduler.shell import NAME, Scheduler
+from orchestrator.scheduler.table import NodeTable
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_object, wait_objects
 
@@ -29,15 +31,25 @@ async def client(api_server: RunningServer) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture
-async def scheduling(api_server: RunningServer) -> AsyncIterator[None]:
-    """A scheduler with its own identity runs for the length of the test."""
-    async with api_server.client("scheduler") as own:
-        task = asyncio.get_running_loop().create_task(Scheduler(own, SystemClock()).run(), name="scheduler")
+@asynccontextmanager
+async def running(client: Client, profiles: Mapping[str, Profile] | None = None) -> AsyncIterator[None]:
+    """A scheduler runs with this client for the length of the block."""
+    task = asyncio.get_running_loop().create_task(
+        Scheduler(client, SystemClock(), profiles=profiles).run(), name="scheduler"
+    )
+    try:
         yield
+    finally:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@pytest.fixture
+async def scheduling(api_server: RunningServer) -> AsyncIterator[None]:
+    """A scheduler with its own identity runs for the length of the test."""
+    async with api_server.client("scheduler") as own, running(own):
+        yield
 
 
 async def add_node(client: Client, name: str, *, cpu: str = "4") -> None:
@@ -137,8 +149,7 @@ class LosesReplies(Client):
 async def test_a_pod_whose_binding_was_written_takes_its_room_though_the_reply_was_lost(
     api_server: RunningServer, client: Client
 ) -> None:
-    async with LosesReplies(api_server.config("scheduler")) as own:
-        task = asyncio.get_running_loop().create_task(Scheduler(own, SystemClock()).run(), name="scheduler")
+    async with LosesReplies(api_server.config("scheduler")) as own, running(own):
         await add_node(client, "n1", cpu="2")
         await client.create(PODS, a_pod("first", cpu="2"), "default", into=bytes)
         await pod_when(client, "first", is_bound)
@@ -149,9 +160,6 @@ async def test_a_pod_whose_binding_was_written_takes_its_room_though_the_reply_w
         await client.create(PODS, a_pod("second", cpu="2"), "default", into=bytes)
         second = await pod_when(client, "second", lambda pod: bool(pod["status"].get("conditions")))
         assert not is_bound(second)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
 
 
 @pytest.mark.usefixtures("scheduling")
@@ -178,7 +186,7 @@ class ChokesOn(Fits):
     """Fails on pods that ask for this resource, as only a fault of our own would."""
 
     def mask(self, pod: PodRequest, nodes: NodeTable) -> Mask:
-        if "example.org/choke" in pod.amounts:
+        if "example.org/choke" in pod.demand.amounts:
             raise ZeroDivisionError
         return super().mask(pod, nodes)
 
@@ -201,10 +209,7 @@ async def test_a_pod_on_which_a_plugin_fails_is_told_so_and_the_others_go_on(
     api_server: RunningServer, client: Client
 ) -> None:
     profile = replace(DEFAULT_PROFILE, filters=(ChokesOn(),))
-    async with api_server.client("scheduler") as own:
-        task = asyncio.get_running_loop().create_task(
-            Scheduler(own, SystemClock(), profile=profile).run(), name="scheduler"
-        )
+    async with api_server.client("scheduler") as own, running(own, {NAME: profile}):
         await add_node(client, "n1")
         choking = a_pod("choking")
         resources = {"requests": {"example.org/choke": "1"}, "limits": {"example.org/choke": "1"}}
@@ -214,21 +219,110 @@ async def test_a_pod_on_which_a_plugin_fails_is_told_so_and_the_others_go_on(
         assert told["status"]["conditions"][0]["reason"] == "SchedulerError"
         await client.create(PODS, a_pod("other"), "default", into=bytes)
         await pod_when(client, "other", is_bound)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
 
 
 async def test_a_binding_that_fails_unforeseen_is_tried_again(api_server: RunningServer, client: Client) -> None:
-    async with ChokesAtBinding(api_server.config("scheduler")) as own:
-        task = asyncio.get_running_loop().create_task(Scheduler(own, SystemClock()).run(), name="scheduler")
+    async with ChokesAtBinding(api_server.config("scheduler")) as own, running(own):
         await add_node(client, "n1", cpu="1")
         await client.create(PODS, a_pod("p", cpu="1"), "default", into=bytes)
         await pod_when(client, "p", is_bound)
         assert own.failed == {"p"}
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+
+
+async def test_profiles_place_pods_of_their_names_over_one_table(api_server: RunningServer, client: Client) -> None:
+    careless = replace(DEFAULT_PROFILE, filters=())
+    async with api_server.client("scheduler") as own, running(own, {NAME: DEFAULT_PROFILE, "careless": careless}):
+        await add_node(client, "n1", cpu="1")
+        await client.create(PODS, a_pod("big", cpu="2", schedulerName="careless"), "default", into=bytes)
+        await pod_when(client, "big", is_bound)
+        await client.create(PODS, a_pod("small", cpu="500m"), "default", into=bytes)
+        told = await pod_when(client, "small", lambda pod: bool(pod["status"].get("conditions")))
+        assert told["status"]["conditions"][0]["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+        await wait_objects(
+            client,
+            CORE_EVENTS,
+            lambda events: (
+                {(event["reason"], event["source"]["component"]) for event in events.values()}
+                >= {("Scheduled", "careless"), ("FailedScheduling", NAME)}
+            ),
+        )
+
+
+class Turnstile:
+    """Holds and permits as it is told, and remembers what it was asked."""
+
+    name = "Turnstile"
+
+    def __init__(self) -> None:
+        self.has_any = True
+        self.held: set[str] = set()
+        self.answers: asyncio.Queue[bool] = asyncio.Queue()
+
+    def reserve(self, pod: PodRequest, node: str) -> bool:
+        if self.has_any:
+            self.held.add(pod.uid)
+        return self.has_any
+
+    def give_back(self, pod: PodRequest, node: str) -> None:
+        self.held.discard(pod.uid)
+
+    async def permit(self, pod: PodRequest, node: str) -> bool:
+        return pod.demand.namespace != "default" or await self.answers.get()
+
+
+async def test_a_pod_waits_for_its_permit_while_others_are_bound_and_gives_back_its_room_where_it_gets_none(
+    api_server: RunningServer, client: Client
+) -> None:
+    turnstile = Turnstile()
+    profile = replace(DEFAULT_PROFILE, reservers=(turnstile,), permits=(turnstile,))
+    async with api_server.client("scheduler") as own, running(own, {NAME: profile, "other": DEFAULT_PROFILE}):
+        await add_node(client, "n1", cpu="2")
+        await client.create(PODS, a_pod("waits", cpu="1"), "default", into=bytes)
+        await client.create(PODS, a_pod("goes", cpu="1", schedulerName="other"), "default", into=bytes)
+        await pod_when(client, "goes", is_bound)
+        assert not is_bound(await client.get(PODS, "waits", "default", into=dict))
+        await client.create(PODS, a_pod("third", cpu="1", schedulerName="other"), "default", into=bytes)
+        told = await pod_when(client, "third", lambda pod: bool(pod["status"].get("conditions")))
+        assert not is_bound(told), "the room of a pod that waits for its permit is taken"
+        turnstile.answers.put_nowait(False)
+        await pod_when(client, "third", is_bound)
+        assert not turnstile.held
+        await client.delete(PODS, "third", "default", grace_s=0)
+        turnstile.answers.put_nowait(True)
+        await pod_when(client, "waits", is_bound)
+        assert len(turnstile.held) == 1
+
+
+async def test_a_pod_for_which_nothing_can_be_reserved_takes_no_room_and_is_tried_again(
+    api_server: RunningServer, client: Client
+) -> None:
+    turnstile = Turnstile()
+    turnstile.has_any = False
+    profile = replace(DEFAULT_PROFILE, reservers=(turnstile,))
+    async with api_server.client("scheduler") as own, running(own, {NAME: profile, "other": DEFAULT_PROFILE}):
+        await add_node(client, "n1", cpu="2")
+        await client.create(PODS, a_pod("p", cpu="1"), "default", into=bytes)
+        await pod_when(client, "p", lambda pod: bool(pod["status"].get("conditions")))
+        await client.create(PODS, a_pod("other", cpu="2", schedulerName="other"), "default", into=bytes)
+        await pod_when(client, "other", is_bound)
+        await client.delete(PODS, "other", "default", grace_s=0)
+        turnstile.has_any = True
+        await pod_when(client, "p", is_bound)
+
+
+@pytest.mark.usefixtures("scheduling")
+async def test_pods_that_insist_on_what_nothing_implements_stay_pending_and_say_so(client: Client) -> None:
+    await add_node(client, "n1")
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "db"}}}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    await client.create(PODS, a_pod("apart", affinity=affinity), "default", into=bytes)
+    told = await pod_when(client, "apart", lambda pod: bool(pod["status"].get("conditions")))
+    (condition,) = told["status"]["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+    assert condition["message"] == (
+        "0/1 nodes are available: spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution is not "
+        "implemented."
+    )
 
 
 @pytest.mark.usefixtures("scheduling")

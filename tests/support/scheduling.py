@@ -25,7 +25,7 @@ from orchestrator.api.views.scheduling import (
 )
 from orchestrator.scheduler.place import FixedCache, Placed, Unschedulable, place
 from orchestrator.scheduler.profile import DEFAULT_PROFILE
-from orchestrator.scheduler.request import request_of
+from orchestrator.scheduler.request import Demands, PodRequest
 from orchestrator.scheduler.table import NodeTable
 
 
@@ -82,6 +82,10 @@ def a_pod(
     )
 
 
+def request_of(pod: PodView, demands: Demands | None = None) -> PodRequest:
+    return (demands or Demands()).request_of(pod)
+
+
 def a_term(key: str, operator: str, *values: str) -> NodeSelectorTerm:
     return NodeSelectorTerm(match_expressions=(NodeSelectorRequirement(key=key, operator=operator, values=values),))
 
@@ -90,8 +94,9 @@ def a_table(*nodes: NodeView, pods: Sequence[PodView] = ()) -> NodeTable:
     table = NodeTable()
     for node in nodes:
         table.set_node(node)
+    demands = Demands()
     for pod in pods:
-        table.add_pod(request_of(pod), pod.spec.node_name)
+        table.add_pod(request_of(pod, demands), pod.spec.node_name)
     return table
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from orchestrator.api.views.scheduling import Taint, Toleration
-from orchestrator.scheduler.request import Constraints
-from orchestrator.scheduler.table import Mask, NodeTable, Score
+from orchestrator.scheduler.changes import Change, Happened
+from orchestrator.scheduler.columns import Mask, Rows, Score
+from orchestrator.scheduler.request import Constraints, PodRequest
+from orchestrator.scheduler.table import NodeTable
 
 _UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
@@ -36,40 +38,43 @@ class Schedulable:
     """The node is not cordoned, or the pod tolerates that. (NodeUnschedulable)"""
 
     name = "NodeUnschedulable"
+    wakes_on = Change.NODE_ADDED | Change.NODE_TAINTS
 
-    def mask(self, constraints: Constraints, nodes: NodeTable) -> Mask:
+    def mask(self, constraints: Constraints, nodes: NodeTable, rows: Rows) -> Mask:
         if is_tolerated(_UNSCHEDULABLE, constraints.tolerations):
-            return np.ones(nodes.rows, dtype=np.bool_)
-        open_to_pods: Mask = ~nodes.unschedulable
+            return np.ones(len(rows), dtype=np.bool_)
+        open_to_pods: Mask = ~nodes.unschedulable[rows]
         return open_to_pods
 
     def reasons(self, constraints: Constraints, nodes: NodeTable, refused: Mask) -> Mapping[str, int]:
         return {"node(s) were unschedulable": int(np.count_nonzero(refused))}
+
+    def may_help(self, pod: PodRequest, happened: Happened, nodes: NodeTable) -> bool:
+        row = happened.row
+        return row is not None and bool(self.mask(pod.demand.constraints, nodes, np.array([row]))[0])
 
 
 class Tolerated:
     """Every NoSchedule and NoExecute taint is tolerated. (TaintToleration)"""
 
     name = "TaintToleration"
+    wakes_on = Change.NODE_ADDED | Change.NODE_TAINTS
 
-    def mask(self, constraints: Constraints, nodes: NodeTable) -> Mask:
-        mask: Mask = np.ones(nodes.rows, dtype=np.bool_)
-        tolerated: dict[Taint, bool] = {}
-        for row, node in enumerate(nodes.nodes):
-            if node is None or not node.spec.taints:
-                continue
-            for taint in node.spec.taints:
-                if taint.effect == "PreferNoSchedule":
-                    continue
-                if taint not in tolerated:
-                    tolerated[taint] = is_tolerated(taint, constraints.tolerations)
-                if not tolerated[taint]:
-                    mask[row] = False
-                    break
-        return mask
+    def mask(self, constraints: Constraints, nodes: NodeTable, rows: Rows) -> Mask:
+        def lets_in(taints: tuple[Taint, ...] | None) -> bool:
+            return all(
+                taint.effect == "PreferNoSchedule" or is_tolerated(taint, constraints.tolerations)
+                for taint in taints or ()
+            )
+
+        return nodes.taints.holds(rows, lets_in)
 
     def reasons(self, constraints: Constraints, nodes: NodeTable, refused: Mask) -> Mapping[str, int]:
         return {"node(s) had untolerated taint(s)": int(np.count_nonzero(refused))}
+
+    def may_help(self, pod: PodRequest, happened: Happened, nodes: NodeTable) -> bool:
+        row = happened.row
+        return row is not None and bool(self.mask(pod.demand.constraints, nodes, np.array([row]))[0])
 
 
 class FewTaints:
@@ -77,14 +82,15 @@ class FewTaints:
 
     name = "PreferNoSchedule"
 
-    def score(self, constraints: Constraints, nodes: NodeTable) -> Score:
-        counts: Score = np.zeros(nodes.rows)
-        for row, node in enumerate(nodes.nodes):
-            if node is not None and node.spec.taints:
-                counts[row] = sum(
-                    taint.effect == "PreferNoSchedule" and not is_tolerated(taint, constraints.tolerations)
-                    for taint in node.spec.taints
-                )
-        most = counts.max(initial=0.0)
-        score: Score = 1.0 - counts / most if most else np.ones(nodes.rows)
-        return score
+    def raw(self, constraints: Constraints, nodes: NodeTable, rows: Rows) -> Score:
+        def unwelcome(taints: tuple[Taint, ...] | None) -> float:
+            return sum(
+                taint.effect == "PreferNoSchedule" and not is_tolerated(taint, constraints.tolerations)
+                for taint in taints or ()
+            )
+
+        return nodes.taints.numbers(rows, unwelcome)
+
+    def normalised(self, raw: Score) -> Score:
+        fewer: Score = 1.0 - raw / raw.max()
+        return fewer

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_fields
 
-from orchestrator.api.views.scheduling import NodeView, PodView, Taint, Toleration
+from orchestrator.api.views.scheduling import (
+    Affinity,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    NodeView,
+    PodView,
+    PreferredSchedulingTerm,
+    Taint,
+    Toleration,
+)
+from orchestrator.scheduler.columns import Mask, Rows
 from orchestrator.scheduler.place import FixedCache, Placed, place
+from orchestrator.scheduler.plugins.taints import Tolerated
 from orchestrator.scheduler.profile import DEFAULT_PROFILE
-from orchestrator.scheduler.request import CPU, MEMORY, PODS, request_of
-from tests.support.scheduling import a_node, a_pod, a_table, a_term, placed
+from orchestrator.scheduler.request import CPU, MEMORY, PODS, Constraints
+from orchestrator.scheduler.table import NodeTable
+from tests.support.scheduling import a_node, a_pod, a_table, a_term, placed, request_of
 
 TAINT = Taint(key="dedicated", value="gpu", effect="NoSchedule")
 
@@ -188,3 +204,57 @@ def test_no_node_is_ever_overcommitted_and_no_room_is_left_unused(cpus: list[int
             table.add_pod(request, outcome.node)
         for resource in (CPU, MEMORY, PODS):
             assert (table.free(resource)[table.present] >= 0).all()
+
+
+class Observed(Tolerated):
+    """Remembers for how many rows it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def mask(self, constraints: Constraints, nodes: NodeTable, rows: Rows) -> Mask:
+        self.asked.append(len(rows))
+        return super().mask(constraints, nodes, rows)
+
+
+def test_a_change_of_one_nodes_labels_or_taints_computes_one_row_anew() -> None:
+    table, cache, observed = a_table(*(a_node(f"n{i}") for i in range(100))), FixedCache(), Observed()
+    profile, request = replace(DEFAULT_PROFILE, fixed_filters=(observed,)), request_of(a_pod())
+    place(request, table, profile, cache)
+    table.set_node(a_node("n7", labels={"disk": "ssd"}))
+    table.set_node(a_node("n8", taints=[TAINT]))
+    place(request, table, profile, cache)
+    place(request, table, profile, cache)
+    assert observed.asked == [table.rows, 2]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(["ssd", "hdd", ""]), st.booleans(), st.booleans()), max_size=25
+    )
+)
+def test_what_is_kept_of_fixed_properties_is_what_would_be_computed(steps: list[tuple[int, str, bool, bool]]) -> None:
+    table, cache = a_table(a_node("n0")), FixedCache()
+    soft = Taint(key="k", effect="PreferNoSchedule")
+    preferred = PreferredSchedulingTerm(weight=7, preference=a_term("disk", "In", "ssd"))
+    pod = a_pod(required=[a_term("disk", "NotIn", "hdd")])
+    affinity = replace_fields(pod.spec.affinity.node_affinity, preferred=(preferred,))  # type: ignore[union-attr]
+    pod = replace_fields(pod, spec=replace_fields(pod.spec, affinity=Affinity(node_affinity=affinity)))
+    request = request_of(pod)
+    for number, disk, gone, tainted in steps:
+        if gone:
+            table.remove_node(f"n{number}")
+        else:
+            labels = {"disk": disk} if disk else {}
+            table.set_node(a_node(f"n{number}", labels=labels, taints=[soft] if tainted else []))
+        kept = cache.of(request.demand.constraints, table, DEFAULT_PROFILE)
+        fresh = FixedCache().of(request.demand.constraints, table, DEFAULT_PROFILE)
+        assert (kept.mask == fresh.mask).all()
+        assert (kept.score is None) == (fresh.score is None)
+        assert kept.score is None or fresh.score is None or np.allclose(kept.score, fresh.score)
+
+
+def test_a_pod_of_one_node_by_its_name_is_placed_there() -> None:
+    field = NodeSelectorRequirement(key="metadata.name", operator="In", values=("n3",))
+    table = a_table(*(a_node(f"n{i}") for i in range(5)))
+    assert placed(a_pod(required=[NodeSelectorTerm(match_fields=(field,))]), table) == "n3"

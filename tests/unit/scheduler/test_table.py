@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from random import Random
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.scheduler.columns import SHOWN_MAX, Sums
-from orchestrator.scheduler.request import CPU, MEMORY, request_of
+from orchestrator.api.views.scheduling import NodeView, PodView, Taint
+from orchestrator.scheduler.changes import Change
+from orchestrator.scheduler.columns import SHOWN_MAX, ChangedRows, Codes, Sums
+from orchestrator.scheduler.plugins.ports import PortsTaken
+from orchestrator.scheduler.plugins.spread import OwnerCounts
+from orchestrator.scheduler.request import CPU, MEMORY
 from orchestrator.scheduler.table import NodeTable
-from tests.support.scheduling import a_node, a_pod, a_table
+from tests.support.scheduling import a_node, a_pod, a_table, request_of
 
 
 def test_a_pod_counts_once_however_often_it_is_added() -> None:
@@ -43,10 +49,30 @@ def test_a_node_that_returns_finds_its_pods_counted() -> None:
 
 def test_a_status_update_without_consequences_is_no_change() -> None:
     table = a_table(a_node("n1"))
-    generation = table.fixed_generation
-    assert not table.set_node(a_node("n1"))
-    assert table.set_node(a_node("n1", cpu="8"))
-    assert table.fixed_generation == generation
+    revision = table.changed.revision
+    assert table.set_node(a_node("n1")) is Change.NOTHING
+    assert table.set_node(a_node("n1", cpu="8")) is Change.NODE_ALLOCATABLE
+    assert table.changed.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        pytest.param(a_node("n1", labels={"disk": "ssd"}), Change.NODE_LABELS, id="label"),
+        pytest.param(a_node("n1", unschedulable=True), Change.NODE_TAINTS, id="cordon"),
+        pytest.param(a_node("n1", taints=[Taint(key="k", effect="NoExecute")]), Change.NODE_TAINTS, id="taint"),
+        pytest.param(
+            a_node("n1", pods="9", unschedulable=True), Change.NODE_ALLOCATABLE | Change.NODE_TAINTS, id="two-at-once"
+        ),
+        pytest.param(a_node("n2"), Change.NODE_ADDED, id="another-node"),
+    ],
+)
+def test_what_of_a_node_changed_is_said(update: NodeView, expected: Change) -> None:
+    assert a_table(a_node("n1")).set_node(update) == expected
+
+
+def wanted(number: int) -> PodView:
+    return a_pod(f"p{number}", cpu="100m", owner="rs", host_port=80 + number, requests={"example.org/gpu": "1"})
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "remove", "gone", "back"]), st.integers(0, 3), st.integers(0, 9))))
@@ -54,10 +80,10 @@ def test_columns_always_equal_a_recount(steps: list[tuple[str, int, int]]) -> No
     table = a_table(*(a_node(f"n{i}") for i in range(4)))
     homes: dict[int, str] = {}
     for step, node, pod in steps:
-        table.pods_of_owner("rs")  # so that the dense form is kept up to date, too
+        table.tally(OwnerCounts).by_row("rs", table.rows)  # so that the dense form is kept up to date, too
         match step:
             case "add":
-                table.add_pod(request_of(a_pod(f"p{pod}", cpu="100m", owner="rs", host_port=80 + pod)), f"n{node}")
+                table.add_pod(request_of(wanted(pod)), f"n{node}")
                 homes[pod] = f"n{node}"
             case "remove":
                 table.remove_pod(f"uid-p{pod}")
@@ -65,13 +91,17 @@ def test_columns_always_equal_a_recount(steps: list[tuple[str, int, int]]) -> No
             case "gone":
                 table.remove_node(f"n{node}")
             case "back":
-                table.set_node(a_node(f"n{node}"))
+                table.set_node(a_node(f"n{node}", extended={"example.org/gpu": "2"} if pod % 2 else None))
     for node in range(4):
         row = table.row_of(f"n{node}")
         if row is not None:
             expected = sum(home == f"n{node}" for home in homes.values())
             assert table.used[CPU].shown[row] == 100 * expected
-            counts = table.pods_of_owner("rs")
+            if "example.org/gpu" in table.used:
+                assert table.used["example.org/gpu"].shown[row] == expected
+            for pod, home in homes.items():
+                assert (row in table.tally(PortsTaken).rows_with(("10.0.0.1", "TCP", 80 + pod))) == (home == f"n{node}")
+            counts = table.tally(OwnerCounts).by_row("rs", table.rows)
             assert (0 if counts is None else counts[row]) == expected
 
 
@@ -116,7 +146,7 @@ def test_resources_that_no_node_offers_take_no_memory_until_one_does() -> None:
 
 @given(st.lists(st.integers(0, 2**70), max_size=30), st.randoms(use_true_random=False))
 def test_sums_are_shown_saturated_and_give_back_exactly_what_was_added(amounts: list[int], dice: Random) -> None:
-    sums = Sums(2)
+    sums = Sums(np.zeros(2, dtype=np.int64))
     sums.add(0, 7)
     for amount in amounts:
         sums.add(0, amount)
@@ -125,3 +155,55 @@ def test_sums_are_shown_saturated_and_give_back_exactly_what_was_added(amounts: 
     for amount in amounts:
         sums.add(0, -amount)
     assert list(sums.shown) == [7, 0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["a", "b", "c", "d", None]), st.integers(0, 9)), max_size=50)
+)
+def test_codes_say_of_each_row_what_it_last_was_given(steps: list[tuple[int, str | None, int]]) -> None:
+    codes: Codes[str] = Codes(6)
+    last: dict[int, str | None] = dict.fromkeys(range(6))
+    for row, value, _ in steps:
+        codes.set(row, value)
+        last[row] = value
+    everywhere = np.arange(6)
+    for value in ("a", "b", "c", "d"):
+        assert list(codes.holds(everywhere, lambda held, value=value: held == value)) == [
+            last[row] == value for row in range(6)
+        ]
+    assert list(codes.numbers(np.array([2]), lambda held: ord(held or "z"))) == [ord(last[2] or "z")]
+    assert codes.count <= 5
+
+
+def test_a_label_column_follows_its_nodes_and_is_let_go_when_nobody_asks() -> None:
+    table = a_table(*(a_node(f"n{i}", labels={"zone": "ab"[i % 2]}) for i in range(20)))
+    zone, rows = table.label("zone"), np.arange(table.rows)
+    assert np.count_nonzero(zone.holds(rows, lambda value: value == "a")) == 10
+    table.set_node(a_node("n0", labels={"zone": "b"}))
+    table.remove_node("n2")
+    for number in range(20, 40):
+        table.set_node(a_node(f"n{number}", labels={"zone": "a"}))
+    rows = np.arange(table.rows)
+    assert np.count_nonzero(zone.holds(rows, lambda value: value == "a")) == 28
+    for number in range(1_000):
+        table.label(f"example.org/l{number}")
+    assert len(table._labels) <= 257
+    assert table.label("zone") is zone
+
+
+def test_rows_that_changed_are_known_until_there_were_too_many() -> None:
+    changed = ChangedRows()
+    for row in (3, 1, 3):
+        changed.note(row)
+    assert list(changed.since(1) if changed.since(1) is not None else []) == [1, 3]
+    assert list(changed.since(3) if changed.since(3) is not None else [9]) == []
+    for _ in range(2_000):
+        changed.note(7)
+    assert changed.since(3) is None
+
+
+def test_a_tally_asked_for_late_knows_the_pods_that_came_before() -> None:
+    table = a_table(a_node("n1"), pods=[a_pod("p", owner="rs", node="n1"), a_pod("q", owner="rs", node="gone")])
+    counts = table.tally(OwnerCounts).by_row("rs", table.rows)
+    assert counts is not None
+    assert counts.sum() == 1
