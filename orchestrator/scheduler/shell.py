@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from orchestrator.api.resources import NODES, PODS
 from orchestrator.api.views.scheduling import NodeView, PodView
+from orchestrator.api.views.sharing import Sharing
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.informer import Informer
@@ -22,6 +23,7 @@ from orchestrator.scheduler.pending import PendingPods
 from orchestrator.scheduler.place import FixedCache, Placed, Unschedulable, place
 from orchestrator.scheduler.profile import DEFAULT_PROFILE, Profile
 from orchestrator.scheduler.request import Demands, PodRequest
+from orchestrator.scheduler.slim import slim
 from orchestrator.scheduler.table import NodeTable
 from orchestrator.scheduler.waking import WaitsFor
 
@@ -63,7 +65,8 @@ class Scheduler:
         self._clock = clock
         self._profiles = {NAME: DEFAULT_PROFILE} if profiles is None else dict(profiles)
         self._nodes: Informer[NodeView] = Informer(client, NODES, NodeView)
-        self._pods: Informer[PodView] = Informer(client, PODS, PodView)
+        sharing = Sharing()
+        self._pods: Informer[PodView] = Informer(client, PODS, PodView, keep=lambda pod: slim(pod, sharing))
         self._table = NodeTable()
         self._fixed = {name: FixedCache() for name in self._profiles}
         self._demands = Demands()

@@ -315,3 +315,60 @@ def test_indexes_always_equal_a_full_search(steps: list[tuple[str, int, int]]) -
     for app in ("app0", "app1", "app2"):
         searched = {pod.metadata.key for pod in informer.values() if pod.metadata.labels["app"] == app}
         assert {pod.metadata.key for pod in informer.by_index("app", app)} == searched
+
+
+class Pages:
+    """A client's view of a server that lists in pages, and once more after its watch is gone."""
+
+    def __init__(self, *lists: list[bytes], size: int = 2) -> None:
+        self.lists, self.size, self.asked = list(lists), size, 0
+        self.forgets, self.listed_again = asyncio.Event(), asyncio.Event()
+
+    async def list(self, *_: object, limit: int = 0, continue_token: str = "", **__: object) -> Listing[msgspec.Raw]:
+        assert limit > 0, "a list without a limit is one body, however large"
+        self.asked += 1
+        first = int(continue_token or 0)
+        page = self.lists[0][first : first + self.size]
+        rest = first + self.size < len(self.lists[0])
+        # Only the first page's revision counts: the others are of the same snapshot.
+        return Listing(tuple(map(msgspec.Raw, page)), 9 if first == 0 else 99, str(first + self.size) if rest else "")
+
+    async def watch(self, *_: object, revision: int, **__: object) -> AsyncIterator[WatchEvent]:
+        assert revision == 9
+        if len(self.lists) == 1:
+            self.listed_again.set()
+            await asyncio.get_running_loop().create_future()
+        await self.forgets.wait()
+        self.lists.pop(0)
+        yield an_event("BOOKMARK", a_pod("none", 9))
+        raise Gone("too old")
+
+
+async def test_a_list_comes_in_pages_of_one_snapshot_and_what_has_not_changed_stays_the_same_object() -> None:
+    first = [codec.encode(a_pod(name, number)) for number, name in enumerate("abcde", 1)]
+    server = Pages(first, [codec.encode(a_pod("a", 1)), undecodable("b", 7), codec.encode(a_pod("c", 8))])
+    kept: list[str] = []
+
+    def keep(view: MetaView) -> MetaView:
+        kept.append(view.metadata.name)
+        return view
+
+    informer = Informer(cast("Client", server), PODS, MetaView, keep=keep)
+    told: list[str] = []
+    informer.subscribe(lambda old, new: told.append(f"{old and old.metadata.name} {new and new.metadata.name}"))
+    running = asyncio.ensure_future(informer.run())
+    await informer.wait_synced()
+    before = {pod.metadata.name: pod for pod in informer.values()}
+    assert server.asked == 3
+    assert kept == list("abcde")
+    server.forgets.set()
+    await server.listed_again.wait()
+    after = {pod.metadata.name: pod for pod in informer.values()}
+    assert server.asked == 5
+    assert set(after) == {"a", "b", "c"}
+    assert after["a"] is before["a"]
+    assert after["b"] is before["b"], "it cannot be decoded, and has not gone"
+    assert after["c"].metadata.resource_version == "8"
+    assert told[5:] == ["d None", "e None", "c c"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
