@@ -310,6 +310,35 @@ async def test_a_pod_for_which_nothing_can_be_reserved_takes_no_room_and_is_trie
         await pod_when(client, "p", is_bound)
 
 
+async def test_a_scheduler_that_takes_over_counts_what_the_one_before_it_bound(
+    api_server: RunningServer, client: Client
+) -> None:
+    nodes, fit = ("n1", "n2", "n3"), 6
+    for name in nodes:
+        await add_node(client, name, cpu="2")
+
+    def bound(pods: dict[str, dict[str, Any]]) -> int:
+        return sum(map(is_bound, pods.values()))
+
+    for number in range(fit + 3):
+        await client.create(PODS, a_pod(f"p{number}", cpu="1"), "default", into=bytes)
+    async with api_server.client("scheduler") as own, running(own):
+        # Stopped as soon as the first is bound, with others under way.
+        await wait_objects(client, PODS, lambda pods: bound(pods) > 0)
+    async with api_server.client("scheduler") as own, running(own):
+        await client.create(PODS, a_pod("last", cpu="1"), "default", into=bytes)
+        pods = await wait_objects(
+            client,
+            PODS,
+            lambda pods: (
+                bound(pods) == fit
+                and all(is_bound(pod) or bool(pod["status"].get("conditions")) for pod in pods.values())
+            ),
+        )
+    homes = [pod["spec"].get("nodeName") for pod in pods.values()]
+    assert [homes.count(name) for name in nodes] == [2, 2, 2]
+
+
 @pytest.mark.usefixtures("scheduling")
 async def test_pods_that_insist_on_what_nothing_implements_stay_pending_and_say_so(client: Client) -> None:
     await add_node(client, "n1")
