@@ -12,6 +12,8 @@ def refusal(
     pod: Pod, others: Iterable[Pod], *, node_labels: Mapping[str, str], allocatable: Mapping[str, str]
 ) -> tuple[str, str] | None:
     """Reason and message if the pod cannot run here beside `others`, which are those already taken."""
+    if (unheld := _unheld(pod)) is not None:
+        return unheld
     for key, value in pod.spec.node_selector.items():
         if node_labels.get(key) != value:
             message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
@@ -29,6 +31,28 @@ def refusal(
         capacity = _number(resource, allocatable.get(resource, "0"))
         if amount and amount + used > capacity:
             return f"OutOf{resource}", _too_little(resource, amount, used, capacity)
+    return None
+
+
+def _unheld(pod: Pod) -> tuple[str, str] | None:
+    """What the pod insists on and this node cannot hold: the scheduler keeps such pods waiting, but others bind too."""
+    spec = pod.spec
+    if spec.os is not None and spec.os.name != "linux":
+        return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+    if spec.resources is not None and (spec.resources.requests or spec.resources.limits):
+        return "PodLevelResourcesNotSupported", "Pod was rejected: spec.resources is not implemented by this node"
+    if spec.resource_claims:
+        return "PodFeatureUnsupported", "Pod was rejected: spec.resourceClaims is not implemented by this node"
+    if spec.host_users is False:
+        return "PodFeatureUnsupported", "Pod was rejected: spec.hostUsers=false is not implemented by this node"
+    context = spec.security_context
+    if context is not None and context.supplemental_groups_policy == "Strict":
+        message = "SupplementalGroupsPolicy=Strict is not supported in this node"
+        return "SupplementalGroupsPolicyNotSupported", f"Pod was rejected: {message}"
+    contexts = [context, *(one.security_context for one in (*spec.init_containers, *spec.containers))]
+    profiles = [one.app_armor_profile for one in contexts if one is not None and one.app_armor_profile is not None]
+    if any(profile.type == "Localhost" for profile in profiles):
+        return "AppArmor", "Pod was rejected: Cannot enforce AppArmor: profiles of type Localhost are not implemented"
     return None
 
 

@@ -185,6 +185,24 @@ class SeccompProfile(View, frozen=True):
     localhost_profile: str = ""
 
 
+class AppArmorProfile(View, frozen=True):
+    """The AppArmor profile: RuntimeDefault, Unconfined or Localhost."""
+
+    type: str = ""
+
+
+class PodOS(View, frozen=True):
+    """The system that the pod is for: linux or windows."""
+
+    name: str = ""
+
+
+class ResourceClaim(View, frozen=True):
+    """A device that the pod claims."""
+
+    name: str = ""
+
+
 class SecurityContext(View, frozen=True):
     """The security settings of one container; they win over the pod's."""
 
@@ -196,6 +214,7 @@ class SecurityContext(View, frozen=True):
     read_only_root_filesystem: bool | None = None
     allow_privilege_escalation: bool | None = None
     seccomp_profile: SeccompProfile | None = None
+    app_armor_profile: AppArmorProfile | None = None
 
 
 class Sysctl(View, frozen=True):
@@ -212,9 +231,11 @@ class PodSecurityContext(View, frozen=True):
     run_as_group: int | None = None
     run_as_non_root: bool | None = None
     supplemental_groups: tuple[int, ...] = ()
+    supplemental_groups_policy: str = ""
     fs_group: int | None = None
     sysctls: tuple[Sysctl, ...] = ()
     seccomp_profile: SeccompProfile | None = None
+    app_armor_profile: AppArmorProfile | None = None
 
 
 class Container(View, frozen=True):
@@ -396,6 +417,10 @@ class PodSpec(View, frozen=True):
     host_network: bool = False
     host_pid: bool = msgspec.field(default=False, name="hostPID")
     host_ipc: bool = msgspec.field(default=False, name="hostIPC")
+    host_users: bool | None = None
+    os: PodOS | None = None
+    resources: ResourceRequirements | None = None
+    resource_claims: tuple[ResourceClaim, ...] = ()
     share_process_namespace: bool = False
     security_context: PodSecurityContext | None = None
     image_pull_secrets: tuple[LocalReference, ...] = ()

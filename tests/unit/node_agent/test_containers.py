@@ -188,3 +188,45 @@ def test_credentials_are_found_by_registry():
         username="x", password="y", server="r.example:5000"
     )
     assert credentials_for("quay.io/a", secrets) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        pytest.param({"os": {"name": "windows"}}, "PodOSNotSupported", id="another-system"),
+        pytest.param(
+            {"resources": {"limits": {"cpu": "1"}}}, "PodLevelResourcesNotSupported", id="pod-level-resources"
+        ),
+        pytest.param({"resourceClaims": [{"name": "gpu"}]}, "PodFeatureUnsupported", id="claims"),
+        pytest.param({"hostUsers": False}, "PodFeatureUnsupported", id="user-namespace"),
+        pytest.param(
+            {"securityContext": {"supplementalGroupsPolicy": "Strict"}},
+            "SupplementalGroupsPolicyNotSupported",
+            id="strict-groups",
+        ),
+        pytest.param(
+            {"securityContext": {"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}}},
+            "AppArmor",
+            id="apparmor-of-the-pod",
+        ),
+        pytest.param(
+            {"containers": [a_container(securityContext={"appArmorProfile": {"type": "Localhost"}})]},
+            "AppArmor",
+            id="apparmor-of-a-container",
+        ),
+    ],
+)
+def test_a_node_takes_no_pod_whose_demands_it_cannot_hold_whoever_bound_it(spec, reason):
+    refused = refusal(a_pod(**spec), [], node_labels={}, allocatable=ALLOCATABLE)
+    assert refused is not None
+    assert refused[0] == reason
+
+
+def test_a_node_takes_pods_that_only_name_what_is_so_anyway():
+    spec = {
+        "os": {"name": "linux"},
+        "hostUsers": True,
+        "resources": {},
+        "securityContext": {"supplementalGroupsPolicy": "Merge", "appArmorProfile": {"type": "RuntimeDefault"}},
+    }
+    assert refusal(a_pod(**spec), [], node_labels={}, allocatable=ALLOCATABLE) is None
