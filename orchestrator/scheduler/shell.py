@@ -44,6 +44,7 @@ SCHEDULED_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
 )
 PENDING = Gauge("wherry_pending_pods", "Pods waiting to be placed, by queue.", ["queue"])
+_ACTIVE, _UNSCHEDULABLE = PENDING.labels("active"), PENDING.labels("unschedulable")
 
 
 _PLACING_FAILED = "trying to place the pod failed; the scheduler's log says why"
@@ -153,8 +154,8 @@ class Scheduler:
         in_a_row = 0
         while True:
             key = self._pending.pop(now_s=self._clock.monotonic())
-            PENDING.labels("active").set(len(self._pending) - self._pending.unschedulable_count)
-            PENDING.labels("unschedulable").set(self._pending.unschedulable_count)
+            _ACTIVE.set(len(self._pending) - self._pending.unschedulable_count)
+            _UNSCHEDULABLE.set(self._pending.unschedulable_count)
             if key is None:
                 in_a_row = 0
                 await self._wait_changed()

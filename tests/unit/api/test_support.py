@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from orchestrator.api import views
 from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.objects import Object
 from orchestrator.api.schema.definitions import schema_of
@@ -167,3 +174,49 @@ def test_gaps_are_found_where_they_are(spec: dict[str, object], expected: list[t
 )
 def test_who_creates_something_with_a_gap_is_told(strategy: Strategy, manifest: Object, expected: str) -> None:
     assert strategy.warnings(created(strategy, manifest), None) == [expected]
+
+
+ROOT = Path(__file__).resolve().parents[3]
+_CONTROLLERS = "orchestrator/controllers"
+#: Where the code of each component is; the API server implements fields in too many places to look for them.
+SOURCES = {
+    "node agent": "node_agent",
+    "proxy": "netproxy",
+    "scheduler": "orchestrator/scheduler",
+    "workload controllers": _CONTROLLERS,
+    "node controllers": _CONTROLLERS,
+    "endpoint controllers": _CONTROLLERS,
+}
+
+
+def attributes() -> dict[str, set[str]]:
+    """By the name of a field on the wire: what the views call it."""
+    found: dict[str, set[str]] = {}
+    for module in pkgutil.iter_modules(views.__path__):
+        for _, view in inspect.getmembers(importlib.import_module(f"{views.__name__}.{module.name}"), inspect.isclass):
+            if issubclass(view, msgspec.Struct):
+                for attribute, name in zip(view.__struct_fields__, view.__struct_encode_fields__, strict=True):
+                    found.setdefault(name, set()).add(attribute)
+    return found
+
+
+def test_whoever_is_said_to_implement_a_field_has_it_in_its_code() -> None:
+    shared = "".join(path.read_text() for path in (ROOT / "orchestrator/api/views").glob("*.py"))
+    code = {
+        component: shared + "".join(path.read_text() for path in (ROOT / folder).rglob("*.py"))
+        for component, folder in SOURCES.items()
+    }
+    called = attributes()
+
+    def is_read(component: str, field: str) -> bool:
+        words = "|".join({field, *called.get(field, ())})
+        return re.search(rf"""\.({words})\b|\b({words})=|["']({words})["']""", code[component]) is not None
+
+    unread = [
+        f"{definition}.{field}, said to be the {component}'s"
+        for definition, field, _ in ACCEPTED
+        if field not in GAPS.get(definition, {})
+        and (component := implementer(definition, field) or "") in code
+        and not is_read(component, field)
+    ]
+    assert unread == []
