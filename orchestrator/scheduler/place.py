@@ -14,8 +14,8 @@ from orchestrator.scheduler.profile import Profile
 from orchestrator.scheduler.request import Constraints, PodRequest
 from orchestrator.scheduler.table import NodeTable
 
-# A cluster has far fewer pod templates than this; past it the memory is worth more than the cache. 75 kB each, or 5 kB
-# where nobody has preferences, with 5,000 nodes.
+# Few clusters place pods of more templates at a time; past it the memory is worth more than the cache. 8 kB each with
+# 5,000 nodes, and up to 200 kB for a template that prefers some nodes to others.
 _REMEMBERED_MAX = 512
 # Scores within this of the best count as equal, so that float noise decides nothing.
 _EQUAL = 1e-9

@@ -207,3 +207,13 @@ def test_a_tally_asked_for_late_knows_the_pods_that_came_before() -> None:
     counts = table.tally(OwnerCounts).by_row("rs", table.rows)
     assert counts is not None
     assert counts.sum() == 1
+
+
+def test_a_code_is_used_again_once_no_row_has_its_value() -> None:
+    codes: Codes[str] = Codes(2)
+    for number in range(1_000):
+        codes.set(0, f"v{number}")
+        codes.set(1, f"v{number}")
+    assert codes.count <= 3
+    codes.set(0, None)
+    assert list(codes.holds(np.arange(2), lambda value: value == "v999")) == [False, True]
