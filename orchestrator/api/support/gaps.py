@@ -1,7 +1,8 @@
 """The gaps: every field that is accepted and that nobody implements, with what is done about it. Nothing is ignored.
 
 A test reads the published definitions against this table and the one of `implemented.py`: each field of each served
-kind's spec is in one of them. Whoever implements a field takes it out here and puts it in there.
+kind's spec is in one of them, or in both, where only some values are implemented. Whoever implements a field takes it
+out here and puts it in there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class Gap:
     by: str
     why: str
     applies: Callable[[Any], bool] = _is_given
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the field is not implemented at all; otherwise only some of its values are not."""
+        return self.applies is _is_given
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
@@ -115,7 +121,11 @@ GAPS: Mapping[str, Mapping[str, Gap]] = {
     },
     "v1.Container": {
         "resizePolicy": Gap(Outcome.INERT, _AGENT, _LATER),
-        "restartPolicyRules": Gap(Outcome.WARNED, _SERVER, "restarts follow the pod's restartPolicy alone"),
+        # Always makes a sidecar of an init container.
+        "restartPolicy": Gap(
+            Outcome.WARNED, _SERVER, "restarts follow the pod's restartPolicy", _is("Never", "OnFailure")
+        ),
+        "restartPolicyRules": Gap(Outcome.WARNED, _SERVER, "restarts follow the pod's restartPolicy"),
         "volumeDevices": Gap(Outcome.PENDING, _SCHEDULER, "it names a persistent volume claim, which is waited for"),
     },
     "v1.ResourceRequirements": {
@@ -154,6 +164,9 @@ GAPS: Mapping[str, Mapping[str, Gap]] = {
         "loadBalancerIP": Gap(Outcome.INERT, _SERVER, "for whoever implements load balancers"),
         "trafficDistribution": Gap(Outcome.WARNED, _SERVER, "traffic goes to all endpoints alike"),
     },
+    "v1.ServicePort": {
+        "protocol": Gap(Outcome.WARNED, _SERVER, "the proxy forwards TCP and UDP", _is("SCTP")),
+    },
     "v1.NodeSpec": {
         "configSource": Gap(Outcome.WARNED, _SERVER, "Kubernetes took it out"),
         "externalID": Gap(Outcome.INERT, _SERVER, "Kubernetes took it out"),
@@ -189,6 +202,7 @@ LEADS: Mapping[str, Mapping[str, str]] = {
         "volumeMounts": "v1.VolumeMount",
     },
     "v1.EnvVar": {"valueFrom": "v1.EnvVarSource"},
+    "v1.ServiceSpec": {"ports": "v1.ServicePort"},
     "v1.Volume": {"projected": "v1.ProjectedVolumeSource"},
     "v1.ProjectedVolumeSource": {"sources": "v1.VolumeProjection"},
 }
