@@ -12,6 +12,7 @@ from msgspec.structs import replace as replace_fields
 
 from orchestrator.api.views.scheduling import (
     Affinity,
+    NodeAffinity,
     NodeSelectorRequirement,
     NodeSelectorTerm,
     NodeView,
@@ -22,11 +23,17 @@ from orchestrator.api.views.scheduling import (
 )
 from orchestrator.scheduler.columns import Mask, Rows
 from orchestrator.scheduler.place import FixedCache, Placed, place
-from orchestrator.scheduler.plugins.taints import Tolerated
+from orchestrator.scheduler.plugins.affinity import Preferred, matching
+from orchestrator.scheduler.plugins.taints import FewTaints, Tolerated, tolerates
 from orchestrator.scheduler.profile import DEFAULT_PROFILE
 from orchestrator.scheduler.request import CPU, MEMORY, PODS, Constraints
 from orchestrator.scheduler.table import NodeTable
 from tests.support.scheduling import a_node, a_pod, a_table, a_term, placed, request_of
+
+
+def a_field(name: str, operator: str, *values: str) -> NodeSelectorTerm:
+    return NodeSelectorTerm(match_fields=(NodeSelectorRequirement(key=name, operator=operator, values=values),))
+
 
 TAINT = Taint(key="dedicated", value="gpu", effect="NoSchedule")
 
@@ -258,3 +265,91 @@ def test_a_pod_of_one_node_by_its_name_is_placed_there() -> None:
     field = NodeSelectorRequirement(key="metadata.name", operator="In", values=("n3",))
     table = a_table(*(a_node(f"n{i}") for i in range(5)))
     assert placed(a_pod(required=[NodeSelectorTerm(match_fields=(field,))]), table) == "n3"
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        pytest.param(a_term("disk", "In", "ssd", "nvme"), ["ssd"], id="in"),
+        pytest.param(a_term("disk", "NotIn", "ssd"), ["hdd", "none"], id="not-in-and-nodes-without-the-label"),
+        pytest.param(a_term("disk", "Exists"), ["hdd", "ssd"], id="exists"),
+        pytest.param(a_term("disk", "DoesNotExist"), ["none"], id="does-not-exist"),
+        pytest.param(a_term("cores", "Gt", "4"), ["ssd"], id="greater"),
+        pytest.param(a_term("cores", "Lt", "8"), ["hdd"], id="less"),
+        pytest.param(a_term("disk", "Gt", "4"), [], id="not-a-number"),
+        pytest.param(a_term("cores", "Gt"), [], id="compared-with-nothing"),
+        pytest.param(a_term("cores", "Near", "4"), [], id="no-such-operator"),
+        pytest.param(NodeSelectorTerm(), [], id="an-empty-term-matches-nothing"),
+        pytest.param(a_field("metadata.name", "In", "hdd", "gone"), ["hdd"], id="named"),
+        pytest.param(a_field("metadata.name", "NotIn", "hdd", "gone"), ["none", "ssd"], id="not-named"),
+        pytest.param(a_field("metadata.uid", "In", "hdd"), [], id="no-such-field"),
+        pytest.param(a_field("metadata.name", "Exists"), [], id="no-such-operator-for-fields"),
+    ],
+)
+def test_a_term_of_node_affinity_matches_these_nodes(term: NodeSelectorTerm, expected: list[str]) -> None:
+    table = a_table(
+        a_node("hdd", labels={"disk": "hdd", "cores": "4"}),
+        a_node("ssd", labels={"disk": "ssd", "cores": "8"}),
+        a_node("none"),
+    )
+    rows = np.arange(table.rows)
+    matched = matching(term, table, rows) & table.present
+    assert sorted(table.names[row] for row in rows[matched]) == expected
+
+
+def test_preferences_count_by_their_weight() -> None:
+    preferred = tuple(
+        PreferredSchedulingTerm(weight=weight, preference=a_term("disk", "In", disk))
+        for weight, disk in ((10, "ssd"), (30, "hdd"))
+    )
+    table = a_table(a_node("ssd", labels={"disk": "ssd"}), a_node("hdd", labels={"disk": "hdd"}), a_node("none"))
+    constraints = Constraints(affinity=NodeAffinity(preferred=preferred))
+    raw = Preferred().raw(constraints, table, np.arange(3))
+    assert [raw[table.row_of(name)] for name in ("ssd", "hdd", "none")] == [10, 30, 0]
+    assert list(Preferred().normalised(raw)[[table.row_of("hdd"), table.row_of("none")]]) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("toleration", "taint", "expected"),
+    [
+        pytest.param(Toleration(operator="Exists"), Taint(key="k", effect="NoExecute"), True, id="everything"),
+        pytest.param(
+            Toleration(key="k", operator="Exists"), Taint(key="k", value="v", effect="NoExecute"), True, id="key"
+        ),
+        pytest.param(
+            Toleration(key="k", operator="Exists"), Taint(key="l", effect="NoExecute"), False, id="another-key"
+        ),
+        pytest.param(Toleration(key="k", value="v"), Taint(key="k", value="v", effect="NoSchedule"), True, id="equal"),
+        pytest.param(
+            Toleration(key="k", value="v"), Taint(key="k", value="w", effect="NoSchedule"), False, id="unequal"
+        ),
+        pytest.param(
+            Toleration(key="k", operator="", value="v"), Taint(key="k", value="v"), True, id="equal-by-default"
+        ),
+        pytest.param(
+            Toleration(key="k", operator="Exists", effect="NoSchedule"),
+            Taint(key="k", effect="NoExecute"),
+            False,
+            id="another-effect",
+        ),
+        pytest.param(
+            Toleration(key="k", operator="Exists", effect="NoSchedule"),
+            Taint(key="k", effect="NoSchedule"),
+            True,
+            id="the-effect",
+        ),
+        pytest.param(Toleration(), Taint(effect="NoSchedule"), False, id="equal-without-a-key"),
+        pytest.param(Toleration(key="k", operator="Near"), Taint(key="k"), False, id="no-such-operator"),
+    ],
+)
+def test_a_toleration_covers_these_taints(toleration: Toleration, taint: Taint, expected: bool) -> None:
+    assert tolerates(toleration, taint) is expected
+
+
+def test_a_node_with_fewer_taints_that_would_rather_not_is_preferred() -> None:
+    soft = [Taint(key=key, effect="PreferNoSchedule") for key in "abc"]
+    tolerated = Toleration(key="a", operator="Exists")
+    table = a_table(a_node("two", taints=soft[:2]), a_node("three", taints=soft), a_node("none"))
+    raw = FewTaints().raw(Constraints(tolerations=(tolerated,)), table, np.arange(3))
+    assert [raw[table.row_of(name)] for name in ("two", "three", "none")] == [1, 2, 0]
+    assert [FewTaints().normalised(raw)[table.row_of(name)] for name in ("two", "three", "none")] == [0.5, 0, 1]
