@@ -75,12 +75,14 @@ class _Fixed:
         self._revision = revision
 
     def _compute(self, nodes: NodeTable, rows: Rows) -> None:
-        mask = nodes.present[rows]
+        present = nodes.present[rows]
+        mask = present.copy()
         for plugin in self._profile.fixed_filters:
             mask &= _checked(plugin.mask(self._constraints, nodes, rows), len(rows))
         self.mask[rows] = mask
         for number, (scorer, _) in enumerate(self._profile.fixed_scorers):
-            raw, of_rows = self._raw[number], scorer.raw(self._constraints, nodes, rows)
+            # A row without a node lacks every label, which some would prefer: it must not set the measure.
+            raw, of_rows = self._raw[number], scorer.raw(self._constraints, nodes, rows) * present
             if raw is None and of_rows.any():
                 raw = self._raw[number] = np.zeros(nodes.rows)
             if raw is not None:

@@ -353,3 +353,13 @@ def test_a_node_with_fewer_taints_that_would_rather_not_is_preferred() -> None:
     raw = FewTaints().raw(Constraints(tolerations=(tolerated,)), table, np.arange(3))
     assert [raw[table.row_of(name)] for name in ("two", "three", "none")] == [1, 2, 0]
     assert [FewTaints().normalised(raw)[table.row_of(name)] for name in ("two", "three", "none")] == [0.5, 0, 1]
+
+
+def test_rows_without_a_node_do_not_set_the_measure_of_a_preference() -> None:
+    terms = (a_term("disk", "NotIn", "ssd", "hdd"), a_term("disk", "In", "ssd"))
+    preferred = tuple(PreferredSchedulingTerm(weight=10 * (2 - n), preference=term) for n, term in enumerate(terms))
+    table = a_table(a_node("ssd", labels={"disk": "ssd"}), a_node("hdd", labels={"disk": "hdd"}))
+    fixed = FixedCache().of(Constraints(affinity=NodeAffinity(preferred=preferred)), table, DEFAULT_PROFILE)
+    assert fixed.score is not None
+    weight = dict((scorer.name, weight) for scorer, weight in DEFAULT_PROFILE.fixed_scorers)["PreferredNodeAffinity"]
+    assert [fixed.score[table.row_of(name)] for name in ("ssd", "hdd")] == [weight, 0]
