@@ -16,6 +16,7 @@ from orchestrator.api import codec
 from orchestrator.api.resources import Resource
 from orchestrator.api.views.meta import ListMeta
 from orchestrator.machinery.errors import NotLeading, Unreachable, error_of_status
+from orchestrator.machinery.handshakes import why_refused
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
 from orchestrator.machinery.watch_stream import WatchEvent, WatchStream
@@ -226,7 +227,7 @@ class Client:
                     for event in stream.feed(data):
                         yield event
         except (aiohttp.ClientError, OSError, TimeoutError) as lost:
-            raise Unreachable(f"lost the watch of {resource.plural}: {lost!r}") from lost
+            raise Unreachable(f"lost the watch of {resource.plural}: {_why(lost)}") from lost
 
     async def request(
         self,
@@ -249,7 +250,7 @@ class Client:
             ) as response:
                 data = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as lost:
-            raise Unreachable(f"no answer to {method} {path}: {lost!r}") from lost
+            raise Unreachable(f"no answer to {method} {path}: {_why(lost)}") from lost
         if response.status >= 300:
             raise error_of_status(response.status, _status_of(data))
         return data
@@ -284,3 +285,9 @@ def _status_of(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {"message": body[:256].decode(errors="replace")} if body else {}
     return status if status.get("kind") == "Status" else {}
+
+
+def _why(lost: Exception) -> str:
+    """What went wrong on the way; of a handshake, in words that name the clock where that may be it."""
+    inner = getattr(lost, "certificate_error", None) or getattr(lost, "os_error", None)
+    return f"{lost!r}: {why_refused(inner)}" if isinstance(inner, ssl.SSLError) else repr(lost)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import queue
 import sys
 import threading
@@ -14,6 +15,10 @@ from typing import Any, TextIO
 
 import structlog
 
+from orchestrator.machinery.clock import Clock
+
+# Sorts of lines that are kept back: they are named by us, some with a reason of a library's.
+_SORTS_MAX = 256
 # Some seconds of a busy process; past that, lines are dropped and counted rather than held in memory.
 _LINES_MAX = 10_000
 
@@ -45,6 +50,27 @@ def configure(*, level: str = "info", human: bool | None = None, stream: TextIO 
     )
     bridge = _Bridge()
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[bridge], force=True)
+
+
+class Sparing:
+    """For lines that anybody can cause: one of each sort in a while; the others are counted and told with the next."""
+
+    def __init__(self, clock: Clock, *, every_s: float = 10.0) -> None:
+        self._clock = clock
+        self._every_s = every_s
+        self._sorts: dict[str, tuple[float, int]] = {}
+
+    def admits(self, sort: str) -> int | None:
+        """How many lines of this sort were kept back since the last, if there is to be one; None if there is not."""
+        now = self._clock.monotonic()
+        last, kept_back = self._sorts.get(sort, (-math.inf, 0))
+        if now - last < self._every_s:
+            self._sorts[sort] = (last, kept_back + 1)
+            return None
+        if len(self._sorts) >= _SORTS_MAX:
+            self._sorts.clear()
+        self._sorts[sort] = (now, 0)
+        return kept_back
 
 
 class _LineWriter:

@@ -76,7 +76,8 @@ class DirectResponse(web.StreamResponse):
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        self._keep_alive = request.keep_alive
+        # Whoever is not known any more may be so again on a connection made with what was renewed since.
+        self._keep_alive = request.keep_alive and answer.status != 401
         self._eof_sent = True
         if answer.rendered is not None:
             await self._send_rendered(request, transport, answer.rendered)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -32,6 +32,7 @@ from orchestrator.server.authentication.base import ANONYMOUS, Credentials, toke
 from orchestrator.server.authorization.base import Attributes, Authorizer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
+from orchestrator.server.connections import ConnectionLimits, listening
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
 from orchestrator.server.expiry import expire_events
@@ -39,6 +40,7 @@ from orchestrator.server.gate.gate import Gate, GateLimits
 from orchestrator.server.gate.intake import Intake, IntakeLimits
 from orchestrator.server.gate.levels import level_of
 from orchestrator.server.gate.record import Record, observe
+from orchestrator.server.http import Connection
 from orchestrator.server.negotiation import accepted
 from orchestrator.server.requests import Request, parse
 from orchestrator.server.served import Served
@@ -49,7 +51,6 @@ logger = get_logger(__name__)
 
 #: Subresources that the node agents answer.
 _FORWARDED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-_SHUTDOWN_S = 3.0
 
 _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]]] = {
     "get": reads.get,
@@ -74,6 +75,8 @@ class ServerSettings:
     """The first and the last node port."""
     gate: GateLimits = field(default_factory=GateLimits)
     """How many requests are answered, and wait, at once."""
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """How many connections there may be, and how long each may take for what."""
     intake: IntakeLimits = field(default_factory=IntakeLimits)
     """How large, how many and how slow bodies may be."""
     bookmark_every_s: float = 60.0
@@ -130,6 +133,7 @@ class ApiServer:
 
     def __init__(self, core: Core, settings: ServerSettings) -> None:
         self.core = core
+        self.connection_limits = settings.connections
         self._gate = Gate(settings.gate)
         self._intake = Intake(settings.intake)
         self._streams: set[asyncio.Task[Any]] = set()
@@ -226,6 +230,8 @@ class ApiServer:
         who = self.core.authenticator.authenticate(Credentials(certificate or None, token))
         # Whoever shows nothing is somebody, too: what nobody in particular may do is authorization's decision.
         call.user = user = who.user if who is not None else ANONYMOUS
+        if who is not None:
+            cast(Connection, http.protocol).know(user.name)
         if (target := impersonation.wanted(http.headers)) is not None:
             call.impersonator = user
             call.user = user = impersonation.impersonated(user, target, self.core.authorizer)
@@ -285,27 +291,19 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
     Without `tls` there is no certificate to know a client by: for tests and loopback only.
     """
 
-    def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
-
-    listener = web.Server(
-        server.handle, request_factory=request_of, handler_cancellation=True, access_log=None, keepalive_timeout=90.0
-    )
-    runner = web.ServerRunner(listener, shutdown_timeout=_SHUTDOWN_S)
     async with asyncio.TaskGroup() as group:
         core = server.core
         following = group.create_task(core.cache.run(), name="watch-cache")
         expiring = group.create_task(expire_events(core.store, core.cache, core.clock), name="event-expiry")
-        await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024, reuse_address=True)
-            await site.start()
-            address: Any = runner.addresses[0]
-            logger.info("server.listening", host=host, port=address[1], tls=tls is not None)
-            yield address[1]
+            async with listening(
+                server.handle, host=host, port=port, tls=tls, limits=server.connection_limits, clock=core.clock
+            ) as bound:
+                logger.info("server.listening", host=host, port=bound, tls=tls is not None)
+                try:
+                    yield bound
+                finally:
+                    server.end_streams()
         finally:
-            server.end_streams()
-            await runner.cleanup()
             following.cancel()
             expiring.cancel()
-            core.large.close()

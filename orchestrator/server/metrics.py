@@ -18,6 +18,10 @@ REQUEST_SECONDS = Histogram(
 SEATS = Gauge("wherry_api_seats_in_use", "Requests being answered, by priority level.", ["level"])
 WAITING = Gauge("wherry_api_requests_waiting", "Requests that wait for a seat.", ["level"])
 REJECTED = Counter("wherry_api_requests_rejected_total", "Requests told to come again, and why.", ["level", "reason"])
+CONNECTIONS = Gauge("wherry_api_connections", "Open connections.", ["kind"])
+CONNECTIONS_CUT = Counter(
+    "wherry_api_connections_cut_total", "Connections refused or ended by us, and why.", ["reason"]
+)
 BODY_BYTES = Gauge("wherry_api_body_bytes", "Bytes of request bodies that are held.")
 WATCHES = Gauge("wherry_api_watches", "Open watches.", ["resource"])
 WATCHES_CUT = Counter("wherry_api_watches_cut_total", "Watches ended because their client did not read.")

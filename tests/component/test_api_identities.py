@@ -57,6 +57,8 @@ async def test_bad_credentials_are_a_401(api_server: RunningServer, session: aio
     async with session.get(f"{api_server.url}/readyz", headers={"Authorization": "Bearer guess"}) as answer:
         assert answer.status == 401
         assert (await answer.json())["message"] == "Unauthorized"
+        # What was renewed since is shown when a connection is made: an old one must not be gone on with.
+        assert answer.headers["Connection"] == "close"
 
 
 async def test_impersonating_extra_alone_is_refused(api_server: RunningServer, session: aiohttp.ClientSession) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import Unauthorized
-from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.log import Sparing, get_logger
 from orchestrator.server.authentication.base import AUTHENTICATED, Authenticated, Authenticator, Credentials
 from orchestrator.server.authentication.certificate import validity
 from orchestrator.server.tokens import ISSUER
@@ -38,6 +38,7 @@ class AuthenticatorChain:
         self._links = tuple(links)
         self._clock = clock
         self._audiences = tuple(audiences)
+        self._sparing = Sparing(clock)
         self._by_certificate: dict[Any, _Known] = {}
 
     def authenticate(self, credentials: Credentials) -> Authenticated | None:
@@ -69,7 +70,9 @@ class AuthenticatorChain:
         if credentials.certificate is None and not credentials.bearer_token:
             return None
         # The reason helps the operator; told to the client, it would help whoever is guessing.
-        logger.info("authentication.refused", why=refused or "no authenticator knows these credentials")
+        if (more := self._sparing.admits(refused)) is not None:
+            why = refused or "no authenticator knows these credentials"
+            logger.info("authentication.refused", why=why, unlogged=more)
         raise Unauthorized("Unauthorized")
 
     def _admitted(self, who: Authenticated, credentials: Credentials) -> Authenticated:
