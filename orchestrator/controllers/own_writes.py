@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.machinery.errors import RetryLater
 
-#: A key is woken by the change that shows its write. Only what no change shows waits for this: an object that came and
-#: went between two lists, with nothing else having moved.
-_LOOK_AGAIN_S = 2.0
+#: A key is woken by its cache, so nothing but a cache that stands still waits for this.
+_LOOK_AGAIN_S = 30.0
 
 
 class _HasMetadata(Protocol):
@@ -28,38 +26,15 @@ class Cache(Protocol):
 
     def get(self, key: str) -> _HasMetadata | None: ...
 
-    def subscribe(self, handler: Callable[[Any, Any], None]) -> None: ...
+    def wake_at(self, revision: int, wake: Callable[[], object]) -> None: ...
+
+    def wake_when_leaving(self, key: str, uid: str, wake: Callable[[], object]) -> None: ...
 
 
 class Queue(Protocol):
     """Where keys go that may be decided again."""
 
     def add(self, key: str) -> None: ...
-
-
-class _Waiting:
-    """The keys that wait for one cache: for a revision, or for an object to change."""
-
-    def __init__(self) -> None:
-        self._revisions: list[tuple[int, str]] = []  # a heap, each entry once
-        self._entries: set[tuple[int, str]] = set()
-        self._objects: dict[str, set[str]] = {}
-
-    def for_revision(self, revision: int, key: str) -> None:
-        if (revision, key) not in self._entries:
-            self._entries.add((revision, key))
-            heapq.heappush(self._revisions, (revision, key))
-
-    def for_object(self, object_key: str, key: str) -> None:
-        self._objects.setdefault(object_key, set()).add(key)
-
-    def pop_reached(self, revision: int, object_key: str) -> Iterator[str]:
-        """The keys that a change brings what they wait for; they wait no longer."""
-        while self._revisions and self._revisions[0][0] <= revision:
-            entry = heapq.heappop(self._revisions)
-            self._entries.discard(entry)
-            yield entry[1]
-        yield from self._objects.pop(object_key, ())
 
 
 class OwnWrites:
@@ -72,7 +47,7 @@ class OwnWrites:
         self._queue = queue
         self._revisions: dict[str, dict[Cache, int]] = {}
         self._leaving: dict[str, dict[str, tuple[Cache, str]]] = {}
-        self._waiting: dict[Cache, _Waiting] = {}
+        self._awaited: set[tuple[str, Cache, int | str]] = set()  # by key, cache, and the revision or the uid
 
     def wrote(self, key: str, cache: Cache, meta: ObjectMeta) -> None:
         """A write for `key` was acknowledged, and `cache` will show it at the revision of `meta`."""
@@ -89,14 +64,18 @@ class OwnWrites:
         if revisions is not None:
             for cache, revision in revisions.items():
                 if cache.revision < revision:
-                    self._waiting_for(cache).for_revision(revision, key)
+                    awaited = (key, cache, revision)
+                    if self._is_first(awaited):
+                        cache.wake_at(revision, partial(self._wake, awaited))
                     raise RetryLater("own write not in the cache yet", delay_s=_LOOK_AGAIN_S)
             del self._revisions[key]
         leaving = self._leaving.get(key)
         if leaving is not None:
             for uid, (cache, object_key) in leaving.items():
                 if _is_there(cache, object_key, uid):
-                    self._waiting_for(cache).for_object(object_key, key)
+                    going = (key, cache, uid)
+                    if self._is_first(going):
+                        cache.wake_when_leaving(object_key, uid, partial(self._wake, going))
                     raise RetryLater("own delete not in the cache yet", delay_s=_LOOK_AGAIN_S)
             del self._leaving[key]
 
@@ -105,18 +84,15 @@ class OwnWrites:
         self._revisions.pop(key, None)
         self._leaving.pop(key, None)
 
-    def _waiting_for(self, cache: Cache) -> _Waiting:
-        waiting = self._waiting.get(cache)
-        if waiting is None:
-            waiting = self._waiting[cache] = _Waiting()
-            cache.subscribe(partial(self._changed, cache, waiting))
-        return waiting
+    def _is_first(self, awaited: tuple[str, Cache, int | str]) -> bool:
+        if awaited in self._awaited:
+            return False
+        self._awaited.add(awaited)
+        return True
 
-    def _changed(self, cache: Cache, waiting: _Waiting, old: _HasMetadata | None, new: _HasMetadata | None) -> None:
-        changed = new or old
-        assert changed is not None
-        for key in waiting.pop_reached(cache.revision, changed.metadata.key):
-            self._queue.add(key)
+    def _wake(self, awaited: tuple[str, Cache, int | str]) -> None:
+        self._awaited.discard(awaited)
+        self._queue.add(awaited[0])
 
 
 def _is_there(cache: Cache, object_key: str, uid: str) -> bool:

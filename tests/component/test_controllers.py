@@ -22,7 +22,7 @@ from orchestrator.api.resources import (
     STATEFULSETS,
 )
 from orchestrator.controllers.context import ControllersConfig
-from orchestrator.controllers.registry import run
+from orchestrator.controllers.registry import run_all
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import ApiError, Conflict, Forbidden, NotFound
@@ -39,7 +39,7 @@ async def controlled(api_server: RunningServer, *nodes: str) -> AsyncIterator[Cl
             await client.create(NODES, ready_node(name), into=dict)
             await client.update(NODES, name, ready_node(name), into=dict, subresource="status")
         played = asyncio.ensure_future(play_nodes(client, nodes or ("n1", "n2")))
-        running = asyncio.ensure_future(run(theirs, SystemClock(), ControllersConfig()))
+        running = asyncio.ensure_future(run_all(theirs, SystemClock(), ControllersConfig()))
         try:
             yield client
         finally:
