@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,26 +31,37 @@ _REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 _OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
 
 
+class Eviction(enum.Enum):
+    """What may be done to the pods of a node that is not ready."""
+
+    NEVER = "no node is ready: the fault is more likely ours than theirs, and nothing is evicted"
+    LATER = "others come first: the taint that evicts stays where it is, and is not added"
+    NOW = "the taint that evicts is added"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`conditions` are those to write; `taints` the whole list to write, None if it is as it should be."""
+    """`conditions` are those to write; `taints` the whole list to write, None if it is as it should be.
+
+    `waits` says that the taint that evicts was not added only because of `Eviction.LATER`.
+    """
 
     conditions: tuple[Condition, ...] = ()
     taints: tuple[Taint, ...] | None = None
     is_unreachable: bool = False
+    waits: bool = False
 
 
-def decide(node: Node, *, silent: bool, disrupted: bool, now: float) -> Decision:
-    """What to write on a node.
-
-    `silent`: nothing was heard of it for the whole grace period. `disrupted`: no other node is ready and heard; then
-    the fault is more likely ours than theirs, and nothing may be evicted.
-    """
+def decide(node: Node, *, silent: bool, eviction: Eviction, now: float) -> Decision:
+    """What to write on a node; `silent`: nothing was heard of it for the whole grace period."""
     changed = _unknown_conditions(node, now) if silent else ()
     conditions = _merged(node.status.conditions, changed)
     ready = condition_of(conditions, "Ready")
-    taints = _taints(node, conditions, ready, disrupted=disrupted, now=now)
+    evicts = any(taint.key in (NOT_READY, UNREACHABLE) and taint.effect == "NoExecute" for taint in node.spec.taints)
+    may_evict = eviction is Eviction.NOW or (evicts and eviction is Eviction.LATER)
+    taints = _taints(node, conditions, ready, may_evict=may_evict, now=now)
     return Decision(
+        waits=eviction is Eviction.LATER and not evicts and ready is not None and ready.status != "True",
         conditions=changed,
         taints=None if _same(taints, node.spec.taints) else taints,
         is_unreachable=ready is not None and ready.status == "Unknown",
@@ -123,7 +135,7 @@ def _merged(present: Sequence[Condition], changed: Sequence[Condition]) -> tuple
 
 
 def _taints(
-    node: Node, conditions: Sequence[Condition], ready: Condition | None, *, disrupted: bool, now: float
+    node: Node, conditions: Sequence[Condition], ready: Condition | None, *, may_evict: bool, now: float
 ) -> tuple[Taint, ...]:
     wanted: list[tuple[str, str]] = []
     if ready is None:
@@ -132,7 +144,7 @@ def _taints(
     elif ready.status != "True":
         key = NOT_READY if ready.status == "False" else UNREACHABLE
         wanted.append((key, "NoSchedule"))
-        if not disrupted:
+        if may_evict:
             wanted.append((key, "NoExecute"))
     for type_, key in _PRESSURES.items():
         condition = condition_of(conditions, type_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -13,8 +14,9 @@ from orchestrator.api.views.meta import Condition, LeaseView, MetaView
 from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.context import NODE_LEASE_NAMESPACE, Context
 from orchestrator.controllers.moments import text_of
-from orchestrator.controllers.node_lifecycle.decide import decide, is_ready, lost, regained
-from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
+from orchestrator.controllers.node_lifecycle.decide import Decision, Eviction, decide, is_ready, lost, regained
+from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, bound_at, evict_at, since
+from orchestrator.controllers.node_lifecycle.decide_zones import Brake, Census, ZoneState, rate_of, zone_of
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.machinery.client import STRATEGIC_PATCH
 from orchestrator.machinery.errors import ApiError, Conflict, NotFound, Unreachable
@@ -51,6 +53,8 @@ class NodeLifecycleController:
         self._queue = WorkQueue()
         self._own = OwnWrites(self._queue)
         self._heard: dict[str, _Heard] = {}
+        self._census, self._brake = Census(), Brake()
+        self._states: dict[str, ZoneState] = {}
         self._started = False
         self._nodes.subscribe(self._node_changed)
         self._leases.subscribe(self._lease_changed)
@@ -85,7 +89,7 @@ class NodeLifecycleController:
             now_s = self._clock.monotonic()
             if now_s - proven_s > 2.5 * period_s:
                 logger.warning("node.deaf", why=f"no answer from the API for {now_s - proven_s:.0f} s")
-                self._heard = {name: replace(heard, at_s=now_s) for name, heard in self._heard.items()}
+                self._hear_all_anew()
             proven_s = now_s
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
@@ -93,6 +97,7 @@ class NodeLifecycleController:
             assert old is not None
             name = old.metadata.name
             self._heard.pop(name, None)
+            self._census.forget(name)
             self._recorder.normal(
                 NODES, old, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller"
             )
@@ -103,12 +108,7 @@ class NodeLifecycleController:
             if old is None and self._started:
                 message = f"Node {name} event: Registered Node {name} in Controller"
                 self._recorder.normal(NODES, new, "RegisteredNode", message)
-        before, after = old is not None and is_ready(old), new is not None and is_ready(new)
-        if before != after:
-            # Whether anybody is ready at all decides on every other node's taints.
-            for node in self._nodes.values():
-                if not is_ready(node):
-                    self._queue.add(node.metadata.name)
+        self._look_at_zones()
 
     def _lease_changed(self, old: LeaseView | None, new: LeaseView | None) -> None:
         if new is None or new.metadata.namespace != NODE_LEASE_NAMESPACE:
@@ -130,7 +130,35 @@ class NodeLifecycleController:
         posted = ready.last_heartbeat_time if ready is not None else None
         heard = self._heard.get(name)
         if heard is None or (heard.renewed, heard.posted) != (renewed, posted):
-            self._heard[name] = _Heard(renewed, posted, self._clock.monotonic())
+            heard = self._heard[name] = _Heard(renewed, posted, self._clock.monotonic())
+        if node is not None:
+            silent_at_s = heard.at_s + self._config.node_monitor_grace_s
+            self._census.observe(name, zone=zone_of(node), ready=is_ready(node), silent_at_s=silent_at_s)
+
+    def _hear_all_anew(self) -> None:
+        """Give every node a whole grace period from here on."""
+        now_s = self._clock.monotonic()
+        self._heard = {name: replace(heard, at_s=now_s) for name, heard in self._heard.items()}
+        for name in self._heard:
+            self._listen(name)
+
+    def _look_at_zones(self) -> None:
+        """Note how the zones stand; where that changed, it decides on the taints of their nodes that are not ready."""
+        states = {zone: state for zone, (state, _) in self._census.states(self._clock.monotonic()).items()}
+        if states == self._states:
+            return
+        before, self._states = self._states, states
+        self._brake.keep(states)
+        if _all_full(before) and not _all_full(states):
+            self._hear_all_anew()
+        changed = {zone for zone in states if before.get(zone) is not states[zone]}
+        for zone in changed:
+            logger.info("node.zone", zone=zone, why=states[zone].value)
+        if _all_full(before) != _all_full(states):
+            changed = set(states)
+        for node in self._nodes.values():
+            if not is_ready(node) and zone_of(node) in changed:
+                self._queue.add(node.metadata.name)
 
     async def sync(self, key: str) -> None:
         """Judge one node."""
@@ -142,27 +170,38 @@ class NodeLifecycleController:
         self._listen(key)
         left_s = self._left_s(key)
         now = self._clock.now()
-        decision = decide(node, silent=left_s <= 0, disrupted=not self._hears_another(node), now=now)
+        decision, wait_s = self._decide(node, silent=left_s <= 0, now=now)
         if decision.conditions:
             await self._write_conditions(node, decision.conditions)
         if decision.taints is not None:
             await self._write_taints(node, decision.taints)
         if decision.is_unreachable or is_ready(node):
             await self._mark_pods(node, reachable=not decision.is_unreachable, now=now)
-        self._queue.add_after(key, left_s if left_s > 0 else self._config.node_monitor_grace_s)
+        next_s = left_s if left_s > 0 else self._config.node_monitor_grace_s
+        self._queue.add_after(key, next_s if wait_s is None else min(next_s, wait_s))
+
+    def _decide(self, node: Node, *, silent: bool, now: float) -> tuple[Decision, float | None]:
+        """What to write on a node, and, where its zone's brake holds that up, seconds until it does no more."""
+        self._look_at_zones()
+        now_s = self._clock.monotonic()
+        zones = self._census.states(now_s)
+        if _all_full(self._states):
+            return decide(node, silent=silent, eviction=Eviction.NEVER, now=now), None
+        later = decide(node, silent=silent, eviction=Eviction.LATER, now=now)
+        if not later.waits:
+            return later, None
+        zone = zone_of(node)
+        wait_s = self._brake.wait_s(zone, rate_of(*zones[zone]), now_s)
+        if wait_s != 0.0:
+            return later, wait_s
+        self._brake.spend(zone, now_s)
+        return decide(node, silent=silent, eviction=Eviction.NOW, now=now), None
 
     def _left_s(self, name: str) -> float:
         """Seconds until the node counts as silent."""
         heard = self._heard.get(name)
         since_s = heard.at_s if heard is not None else self._clock.monotonic()
         return since_s + self._config.node_monitor_grace_s - self._clock.monotonic()
-
-    def _hears_another(self, node: Node) -> bool:
-        return any(
-            is_ready(other) and self._left_s(other.metadata.name) > 0
-            for other in self._nodes.values()
-            if other is not node
-        )
 
     async def _write_conditions(self, node: Node, conditions: tuple[Condition, ...]) -> None:
         name = node.metadata.name
@@ -217,6 +256,11 @@ class NodeLifecycleController:
                 self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
 
 
+def _all_full(states: Mapping[str, ZoneState]) -> bool:
+    """Whether no zone has a node that is ready; then we are more likely at fault than all of them."""
+    return bool(states) and all(state is ZoneState.FULL for state in states.values())
+
+
 class TaintEvictionController:
     """Deletes the pods that do not tolerate their node's NoExecute taints, each at its time."""
 
@@ -229,6 +273,7 @@ class TaintEvictionController:
         self._nodes, self._pods = context.informers.nodes, context.informers.pods
         self._queue = WorkQueue()
         self._own = OwnWrites(self._queue)
+        self._taints: dict[str, dict[Taint, float]] = {}  # by node: each NoExecute taint, and since when
         self._nodes.subscribe(self._node_changed)
         self._pods.subscribe(self._pod_changed)
 
@@ -238,13 +283,28 @@ class TaintEvictionController:
         await work(self.name, self._queue, self.sync, clock=self._clock, concurrency=4)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        if new is not None and (old is None or old.spec.taints != new.spec.taints) and _evicts(new):
-            self._queue.add(new.metadata.name)
+        if new is None:
+            assert old is not None
+            self._taints.pop(old.metadata.name, None)
+            return
+        if old is None or old.spec.taints != new.spec.taints:
+            self._note_taints(new)
+            if _evicts(new):
+                self._queue.add(new.metadata.name)
+
+    def _note_taints(self, node: Node) -> dict[Taint, float]:
+        name = node.metadata.name
+        taints = since(node.spec.taints, self._taints.get(name, {}), now=self._clock.now())
+        if taints:
+            self._taints[name] = taints
+        else:
+            self._taints.pop(name, None)
+        return taints
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None or not new.spec.node_name:
             return
-        if old is None or old.spec.node_name != new.spec.node_name:
+        if old is None or (old.spec.node_name, old.spec.tolerations) != (new.spec.node_name, new.spec.tolerations):
             node = self._nodes.get(new.spec.node_name)
             if node is not None and _evicts(node):
                 self._queue.add(new.spec.node_name)
@@ -258,11 +318,11 @@ class TaintEvictionController:
         self._own.require_seen(key)
         if not _evicts(node):
             return
-        next_s = NEVER
+        next_s, taints = NEVER, self._note_taints(node)
         for pod in self._pods.by_index("node", key):
             if pod.is_terminating:
                 continue
-            left_s = evict_at(pod.spec.tolerations, node.spec.taints) - self._clock.now()
+            left_s = evict_at(pod.spec.tolerations, taints, bound_at=bound_at(pod)) - self._clock.now()
             if left_s <= 0:
                 await self._evict(node, pod)
             else:

@@ -8,15 +8,15 @@ import pytest
 from orchestrator.api.views.cluster import Taint
 from orchestrator.api.views.meta import Condition
 from orchestrator.api.views.workloads import Toleration
-from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, decide, lost, regained
-from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, evict_at
+from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, Eviction, decide, lost, regained
+from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, bound_at, evict_at, since
 from tests.support.controllers import CREATED, NOW, a_node, a_pod
 
 CREATED_S = 1_699_995_600.0
 
 
 def test_a_silent_node_becomes_unknown_and_is_tainted():
-    decision = decide(a_node(), silent=True, disrupted=False, now=NOW)
+    decision = decide(a_node(), silent=True, eviction=Eviction.NOW, now=NOW)
     by_type = {condition.type: condition for condition in decision.conditions}
     assert (by_type["Ready"].status, by_type["Ready"].reason) == ("Unknown", "NodeStatusUnknown")
     assert by_type["Ready"].last_heartbeat_time == CREATED
@@ -34,29 +34,45 @@ def test_what_is_so_already_is_not_written():
         {"key": UNREACHABLE, "effect": "NoExecute", "timeAdded": CREATED},
     ]
     node = a_node(ready="Unknown", reason="NodeStatusUnknown", taints=taints)
-    assert decide(node, silent=False, disrupted=False, now=NOW).taints is None
+    assert decide(node, silent=False, eviction=Eviction.NOW, now=NOW).taints is None
 
 
 @pytest.mark.parametrize(
-    ("node", "disrupted", "expected"),
+    ("node", "eviction", "expected"),
     [
-        pytest.param(a_node(), False, None, id="healthy"),
-        pytest.param(a_node(ready="False"), False, [NOT_READY, NOT_READY], id="not-ready"),
-        pytest.param(a_node(ready="False"), True, [NOT_READY], id="nobody-is-ready"),
-        pytest.param(a_node(unschedulable=True), False, ["node.kubernetes.io/unschedulable"], id="cordoned"),
+        pytest.param(a_node(), Eviction.NOW, None, id="healthy"),
+        pytest.param(a_node(ready="False"), Eviction.NOW, [NOT_READY, NOT_READY], id="not-ready"),
+        pytest.param(a_node(ready="False"), Eviction.NEVER, [NOT_READY], id="nobody-is-ready"),
+        pytest.param(a_node(ready="False"), Eviction.LATER, [NOT_READY], id="others-come-first"),
+        pytest.param(
+            a_node(ready="False", taints=[{"key": UNREACHABLE, "effect": "NoExecute"}]),
+            Eviction.LATER,
+            [NOT_READY, NOT_READY],
+            id="what-evicts-already-goes-on-evicting",
+        ),
+        pytest.param(
+            a_node(ready="False", taints=[{"key": NOT_READY, "effect": "NoExecute"}]),
+            Eviction.NEVER,
+            [NOT_READY],
+            id="evictions-end-when-nobody-is-ready",
+        ),
+        pytest.param(a_node(unschedulable=True), Eviction.NOW, ["node.kubernetes.io/unschedulable"], id="cordoned"),
         pytest.param(
             a_node(taints=[{"key": NOT_READY, "effect": "NoSchedule"}, {"key": "mine", "effect": "NoExecute"}]),
-            False,
+            Eviction.NOW,
             ["mine"],
             id="back-again-keeps-the-users-own",
         ),
         pytest.param(
-            a_node(ready=None, taints=[{"key": NOT_READY, "effect": "NoSchedule"}]), False, None, id="never-heard-yet"
+            a_node(ready=None, taints=[{"key": NOT_READY, "effect": "NoSchedule"}]),
+            Eviction.NOW,
+            None,
+            id="never-heard-yet",
         ),
     ],
 )
-def test_taints(node, disrupted, expected):
-    decision = decide(node, silent=False, disrupted=disrupted, now=NOW)
+def test_taints(node, eviction, expected):
+    decision = decide(node, silent=False, eviction=eviction, now=NOW)
     found = None if decision.taints is None else [taint.key for taint in decision.taints]
     assert found == expected
     assert not decision.conditions
@@ -71,17 +87,51 @@ def tolerates(seconds=None, key=UNREACHABLE, effect="NoExecute"):
     [
         pytest.param([], 0.0, id="not-tolerated"),
         pytest.param([tolerates(300)], CREATED_S + 300, id="for-a-while"),
-        pytest.param([tolerates(300), tolerates(20)], CREATED_S + 20, id="the-shortest-counts"),
+        pytest.param([tolerates(300), tolerates(20)], CREATED_S + 300, id="the-first-that-matches-counts"),
+        pytest.param([tolerates(), tolerates(20)], NEVER, id="the-first-that-matches-counts-for-ever"),
+        pytest.param([tolerates(300), tolerates(20, key="other")], CREATED_S + 20, id="of-two-taints-the-sooner"),
+        pytest.param([tolerates(0), tolerates(20, key="other")], 0.0, id="zero-is-at-once"),
         pytest.param([tolerates()], NEVER, id="for-ever"),
         pytest.param([tolerates(key="")], NEVER, id="everything"),
         pytest.param([tolerates(key=NOT_READY)], 0.0, id="another-taint"),
         pytest.param([tolerates(effect="NoSchedule")], 0.0, id="another-effect"),
-        pytest.param([tolerates(-1)], CREATED_S, id="negative-is-at-once"),
+        pytest.param([tolerates(-1)], 0.0, id="negative-is-at-once"),
     ],
 )
 def test_eviction(tolerations, expected):
     taints = [Taint(key=UNREACHABLE, effect="NoSchedule"), Taint(UNREACHABLE, "", "NoExecute", CREATED)]
-    assert evict_at(tolerations, taints) == expected
+    if len(tolerations) > 1 and tolerations[1].key == "other":
+        taints.append(Taint(key="other", effect="NoExecute", time_added=CREATED))
+    assert evict_at(tolerations, since(taints, {}, now=NOW), bound_at=0.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("time_added", "bound_at_s", "expected"),
+    [
+        pytest.param(None, 0.0, NOW + 300, id="a-taint-that-does-not-say-since-when-is-new"),
+        pytest.param("2033-05-18T03:33:20Z", 0.0, NOW + 300, id="a-moment-to-come-is-not-believed"),
+        pytest.param("nonsense", 0.0, NOW + 300, id="nor-is-nonsense"),
+        pytest.param(CREATED, NOW - 10, NOW + 290, id="nobody-tolerates-before-being-there"),
+    ],
+)
+def test_toleration_counts_from_when_both_are_there(time_added, bound_at_s, expected):
+    taints = since([Taint(UNREACHABLE, "", "NoExecute", time_added)], {}, now=NOW)
+    assert evict_at([tolerates(300)], taints, bound_at=bound_at_s) == expected
+
+
+def test_what_was_seen_of_a_taint_stays_as_long_as_the_taint():
+    taint = Taint("mine", "", "NoExecute")
+    seen = since([taint], {}, now=NOW)
+    assert since([taint], seen, now=NOW + 60) == {taint: NOW}
+    assert since([], seen, now=NOW + 60) == {}
+
+
+def test_a_pod_is_on_its_node_since_it_was_bound():
+    pod = a_pod("a")
+    assert bound_at(pod) == CREATED_S
+    bound = Condition(type="PodScheduled", status="True", last_transition_time="2023-11-14T22:00:00Z")
+    status = msgspec.structs.replace(pod.status, conditions=(bound,))
+    assert bound_at(msgspec.structs.replace(pod, status=status)) == CREATED_S + 3600
 
 
 def a_lost_pod(*, reason="NodeNotReady", containers="True", terminating=False):
