@@ -10,6 +10,7 @@ from typing import Protocol
 from orchestrator.controllers.context import Context, ControllersConfig, Informers
 from orchestrator.controllers.deployment.shell import DeploymentController
 from orchestrator.controllers.endpointslice.shell import EndpointsController, EndpointSliceController
+from orchestrator.controllers.endpointslice_mirroring.shell import EndpointSliceMirroringController
 from orchestrator.controllers.garbage.shell import GarbageController
 from orchestrator.controllers.namespace.shell import NamespaceController
 from orchestrator.controllers.node_ipam.shell import NodeIpamController
@@ -54,6 +55,9 @@ CONTROLLERS: tuple[Registered, ...] = (
     Registered("statefulset", ("statefulsets", "controllerrevisions", "pods"), StatefulSetController),
     Registered("endpointslice", ("services", "pods", "endpointslices", "nodes"), EndpointSliceController),
     Registered("endpoints", ("services", "pods", "endpoints"), EndpointsController),
+    Registered(
+        "endpointslice-mirroring", ("endpoints", "services", "endpointslices"), EndpointSliceMirroringController
+    ),
     Registered("garbage", ("all kinds that discovery names, but events",), GarbageController),
 )
 

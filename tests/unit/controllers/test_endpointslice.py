@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.views.cluster import EndpointConditions, EndpointSlice
+from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.endpointslice import decide_endpoints
-from orchestrator.controllers.endpointslice.decide import SLICE_MAX, body_of, decide, endpoint_of, target_port
+from orchestrator.controllers.endpointslice.decide import SLICE_MAX, body_of, decide, endpoint_of, ports_of, target_port
 from tests.support.controllers import a_pod, a_service, a_view
 
 
@@ -51,6 +52,22 @@ def test_target_ports_by_number_by_name_and_unknown():
     assert [target_port(one, pod) for one in port.spec.ports] == [9, 8080, 80]
     unknown = a_service(ports=[{"port": 80, "targetPort": "nope"}])
     assert target_port(unknown.spec.ports[0], pod) is None
+
+
+def test_a_tcp_and_a_udp_port_of_one_name_are_told_apart():
+    ports = [
+        {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+        {"name": "dns", "containerPort": 5353, "protocol": "TCP"},
+    ]
+    pod = a_view(Pod, {"spec": {"containers": [{"ports": ports}]}, "status": {"podIP": "10.244.0.2"}})
+    service = a_service(
+        ports=[
+            {"name": "tcp", "port": 53, "protocol": "TCP", "targetPort": "dns"},
+            {"name": "udp", "port": 53, "protocol": "UDP", "targetPort": "dns"},
+            {"name": "sctp", "port": 53, "protocol": "SCTP", "targetPort": "dns"},
+        ]
+    )
+    assert {(port.protocol, port.port) for port in ports_of(service, pod)} == {("TCP", 5353), ("UDP", 53)}
 
 
 def written(service, wanted, name):

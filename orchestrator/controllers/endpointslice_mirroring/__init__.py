@@ -1,0 +1,1 @@
+"""Publishes the Endpoints that users write for services without a selector as EndpointSlices."""
