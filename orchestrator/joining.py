@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestrator.api import node_names
 from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import BadCertificate, Subject
 from orchestrator.machinery.client import Client
@@ -64,6 +65,9 @@ def node_subject(node_name: str) -> Subject:
 
 async def join_cluster(join: Join) -> None:
     """Get a certificate and write the kubeconfig; safe to repeat. Raises `CannotJoin`."""
+    unfit = node_names.why_not(join.node_name)
+    if unfit is not None:
+        raise CannotJoin(f"cannot name a node '{join.node_name}': {unfit}")
     try:
         async with asyncio.timeout(join.timeout_s):
             ca = await asyncio.to_thread(pinned_ca, join.server, join.ca_hash)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
 
 @click.command(name="join")
 @click.option("--server", required=True, help="The API server, https://HOST:6443.")
@@ -32,6 +30,7 @@ def command(server: str, token: str, ca_hash: str, node_name: str, kubeconfig: P
     """Get this machine an identity in the cluster. Run again, it does nothing as long as that identity is good."""
     import asyncio
 
+    from orchestrator.api import node_names
     from orchestrator.bootstrap_tokens import BadToken, token_id_of
     from orchestrator.joining import CannotJoin, Join, has_joined, join_cluster
     from orchestrator.machinery.clock import SystemClock
@@ -42,8 +41,9 @@ def command(server: str, token: str, ca_hash: str, node_name: str, kubeconfig: P
         raise click.ClickException(f"cannot use --token: {exc}") from exc
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", ca_hash.lower()):
         raise click.ClickException(f"cannot use --ca-hash '{ca_hash}': it must be sha256: and 64 hexadecimal digits")
-    if not _NAME.fullmatch(node_name):
-        raise click.ClickException(f"cannot use --node-name '{node_name}': it must be a DNS name in small letters")
+    unfit = node_names.why_not(node_name)
+    if unfit is not None:
+        raise click.ClickException(f"cannot use --node-name '{node_name}': {unfit}")
     join = Join(
         server=server, token=token, ca_hash=ca_hash.lower(), node_name=node_name, kubeconfig=kubeconfig.absolute()
     )

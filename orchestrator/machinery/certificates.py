@@ -120,12 +120,14 @@ class Authority:
         now: float,
         client: bool = False,
         server: bool = False,
+        key_encipherment: bool = False,
         lifetime_s: float = CERTIFICATE_LIFETIME_S,
     ) -> bytes:
         """A certificate for exactly what the request asks; whether it may ask is the caller's decision."""
         facts = request_facts(request_pem)
         public_key = x509.load_pem_x509_csr(request_pem).public_key()
-        return self._sign(public_key, facts.subject, now, client, server, lifetime_s)
+        usage = _key_usage(ca=False, key_encipherment=key_encipherment)
+        return self._sign(public_key, facts.subject, now, client, server, lifetime_s, usage)
 
     def _sign(
         self,
@@ -135,6 +137,7 @@ class Authority:
         client: bool,
         server: bool,
         lifetime_s: float,
+        usage: x509.KeyUsage | None = None,
     ) -> bytes:
         # Never beyond the CA itself: verifiers refuse a chain whose issuer has expired.
         lifetime_s = min(lifetime_s, self._certificate.not_valid_after_utc.timestamp() - now)
@@ -142,7 +145,7 @@ class Authority:
         builder = (
             _builder(_name(subject), self._certificate.subject, public_key, now, lifetime_s)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(usage or _key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
@@ -281,11 +284,11 @@ def _builder(
     )
 
 
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
+def _key_usage(*, ca: bool, key_encipherment: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=key_encipherment,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=ca,

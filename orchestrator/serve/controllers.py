@@ -53,10 +53,12 @@ def controllers_config(config: Config) -> ControllersConfig:
     """The controllers' settings from the control plane's, with what the CA's files hold."""
     where = pki.paths(config)
     ca = where.ca_cert.read_bytes()
+    server = pki.server_subject(config)
     certificates = CertificateSettings(
         authority=Authority(Issued(ca, where.ca_key.read_bytes())),
         service_cidr=config.service_cidr,
-        server_addresses=frozenset({config.advertise_address, config.listen_address}),
+        server_addresses=frozenset(server.ip_addresses),
+        server_names=frozenset(name.lower() for name in server.dns_names),
         server_node=socket.gethostname().split(".")[0].lower(),
     )
     return ControllersConfig(

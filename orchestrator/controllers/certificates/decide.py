@@ -10,9 +10,10 @@ know the API server, so a node must never get a certificate for the API server's
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from orchestrator.api import node_names
 from orchestrator.api.views.certificates import SigningRequest
 from orchestrator.controllers.moments import seconds_of
 
@@ -24,12 +25,14 @@ NODES = "system:nodes"
 BOOTSTRAPPERS = "system:bootstrappers"
 MASTERS = "system:masters"
 
-_USAGES = {
-    CLIENT_SIGNER: frozenset({"digital signature", "client auth"}),
-    SERVING_SIGNER: frozenset({"digital signature", "server auth"}),
-    USER_SIGNER: frozenset({"digital signature", "client auth"}),
+_SIGNATURE, KEY_ENCIPHERMENT = "digital signature", "key encipherment"
+_CLIENT_AUTH, _SERVER_AUTH = "client auth", "server auth"
+#: The sets that Kubernetes' signers know of kubelets: with what only RSA keys need, and without.
+_NODE_USAGES = {
+    CLIENT_SIGNER: frozenset({_SIGNATURE, KEY_ENCIPHERMENT, _CLIENT_AUTH}),
+    SERVING_SIGNER: frozenset({_SIGNATURE, KEY_ENCIPHERMENT, _SERVER_AUTH}),
 }
-_OPTIONAL_USAGE = "key encipherment"  # RSA keys need it, ours do not
+_SIGNERS = (CLIENT_SIGNER, SERVING_SIGNER, USER_SIGNER)
 _LIFETIME_MAX_S = 365 * 86_400
 _LIFETIME_MIN_S = 600
 # Kubernetes' cleaner: long enough to look at, short enough not to pile up.
@@ -52,14 +55,15 @@ class Asked:
 class Cluster:
     """What a serving certificate must not claim.
 
-    `addresses` maps every node's addresses to its name. `server_addresses` are the API server's; only the node named
-    `server_node`, which runs on the API server's own machine, may have them too.
+    `addresses` are those that each node says it has, by its name. `server_addresses` and `server_names` are the API
+    server's; only the node named `server_node`, which runs on the API server's own machine, may have them too.
     """
 
     service_cidr: str = "10.96.0.0/16"
     server_addresses: frozenset[str] = frozenset()
+    server_names: frozenset[str] = frozenset()
     server_node: str = ""
-    addresses: Mapping[str, str]
+    addresses: Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Sign:
 
     client: bool
     server: bool
+    key_encipherment: bool
     lifetime_s: int
 
 
@@ -111,7 +116,7 @@ def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, no
     if finished:
         return Leave("finished", kept_s - age_s)
     signer = request.spec.signer_name
-    if signer not in _USAGES:
+    if signer not in _SIGNERS:
         return Leave("for another signer", kept_s - age_s)
 
     refused = why_not(request, asked, cluster)
@@ -119,7 +124,12 @@ def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, no
         # Somebody may have approved by hand what we would not: the signer keeps its own rules all the same.
         if refused is not None:
             return Fail(refused)
-        return Sign(client=signer != SERVING_SIGNER, server=signer == SERVING_SIGNER, lifetime_s=_lifetime_s(request))
+        return Sign(
+            client=signer != SERVING_SIGNER,
+            server=signer == SERVING_SIGNER,
+            key_encipherment=KEY_ENCIPHERMENT in request.spec.usages,
+            lifetime_s=_lifetime_s(request),
+        )
     if refused is None and signer == USER_SIGNER:
         refused = "people are let in by people"
     if refused is not None:
@@ -136,8 +146,9 @@ def why_not(request: SigningRequest, asked: Asked | None, cluster: Cluster) -> s
     if asked is None:
         return "the request cannot be read"
     signer, spec = request.spec.signer_name, request.spec
-    if frozenset(spec.usages) - {_OPTIONAL_USAGE} != _USAGES[signer]:
-        return f"usages must be {', '.join(sorted(_USAGES[signer]))}"
+    refused = _why_not_used_so(signer, frozenset(spec.usages))
+    if refused is not None:
+        return refused
     if signer == USER_SIGNER:
         return f"nobody becomes {MASTERS} by request" if MASTERS in asked.organizations else None
     if asked.organizations != (NODES,):
@@ -145,6 +156,11 @@ def why_not(request: SigningRequest, asked: Asked | None, cluster: Cluster) -> s
     node = asked.common_name.removeprefix(NODE_PREFIX)
     if not asked.common_name.startswith(NODE_PREFIX) or not node:
         return f"common name must start with {NODE_PREFIX}"
+    unfit = node_names.why_not(node)
+    if unfit is not None:
+        return f"no node can be named {node}: {unfit}"
+    if node in cluster.server_names and node != cluster.server_node:
+        return f"no other machine can be named {node}: it is the API server's name"
     is_that_node = spec.username == asked.common_name and NODES in spec.groups
     if signer == CLIENT_SIGNER:
         if asked.dns_names or asked.ip_addresses or asked.other_names:
@@ -157,21 +173,56 @@ def why_not(request: SigningRequest, asked: Asked | None, cluster: Cluster) -> s
     return _why_not_serving(node, asked, cluster)
 
 
+def _why_not_used_so(signer: str, usages: frozenset[str]) -> str | None:
+    """Why certificates of the signer are not for these uses, in Kubernetes' words; None if they are."""
+    if signer == USER_SIGNER:
+        for usage in sorted(usages - {_SIGNATURE, KEY_ENCIPHERMENT, _CLIENT_AUTH}):
+            return f"invalid usage for client certificate: {usage}"
+        return None if _CLIENT_AUTH in usages else f"missing required usage for client certificate: {_CLIENT_AUTH}"
+    known = _NODE_USAGES[signer]
+    if usages in (known, known - {KEY_ENCIPHERMENT}):
+        return None
+    return f"usages did not match [{' '.join(sorted(known))}]"
+
+
 def _why_not_serving(node: str, asked: Asked, cluster: Cluster) -> str | None:
     if asked.other_names or not (asked.dns_names or asked.ip_addresses):
         return "a serving certificate has DNS names or addresses, and nothing else"
     for name in asked.dns_names:
-        if name != node or name in ("localhost", "kubernetes"):
+        if name != node:
             return f"DNS name {name} is not the node's"
-    for text in asked.ip_addresses:
-        address = ipaddress.ip_address(text)
-        if address.is_loopback or address.is_unspecified or address in ipaddress.ip_network(cluster.service_cidr):
-            return f"address {text} is no node's address"
-        if text in cluster.server_addresses and node != cluster.server_node:
-            return f"address {text} is the API server's"
-        if cluster.addresses.get(text, node) != node:
-            return f"address {text} is that of node {cluster.addresses[text]}"
+    # A node may be named by its address; then that name is one, too, for whoever reads names as addresses.
+    for text in (*asked.ip_addresses, *(name for name in asked.dns_names if _address(name) is not None)):
+        refused = _why_not_at(text, node, cluster)
+        if refused is not None:
+            return refused
     return None
+
+
+def _why_not_at(text: str, node: str, cluster: Cluster) -> str | None:
+    address = _address(text)
+    if address is None or address.is_loopback or address.is_unspecified or address.is_multicast:
+        return f"address {text} is no node's address"
+    if address in ipaddress.ip_network(cluster.service_cidr):
+        return f"address {text} is no node's address"
+    if address in {_address(other) for other in cluster.server_addresses} and node != cluster.server_node:
+        return f"address {text} is the API server's"
+    for other, held in cluster.addresses.items():
+        # Whoever else lists it: which of the two tells the truth, nobody here can know.
+        if other != node and address in {_address(one) for one in held}:
+            return f"address {text} is that of node {other}"
+    return None
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that is meant, in whichever of its forms it is written; None for what is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address
 
 
 def _lifetime_s(request: SigningRequest) -> int:

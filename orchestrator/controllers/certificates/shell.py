@@ -43,8 +43,10 @@ class CertificateSettings:
     """No node's address lies in here."""
     server_addresses: frozenset[str] = frozenset()
     """The API server's addresses."""
+    server_names: frozenset[str] = frozenset()
+    """The API server's DNS names."""
     server_node: str = ""
-    """The one node that may share them: it runs on the API server's machine."""
+    """The one node that may share both: it runs on the API server's machine."""
 
 
 class _Address(View, frozen=True):
@@ -104,12 +106,13 @@ class CertificatesController:
                 await self._set_condition(request, "Approved", "AutoApproved", message, subresource="approval")
             case Fail(message):
                 await self._set_condition(request, "Failed", "SignerValidationFailure", message, subresource="status")
-            case Sign(client, server, lifetime_s):
+            case Sign(client, server, key_encipherment, lifetime_s):
                 pem = self._settings.authority.sign(
                     base64.b64decode(request.spec.request),
                     now=self._clock.now(),
                     client=client,
                     server=server,
+                    key_encipherment=key_encipherment,
                     lifetime_s=lifetime_s,
                 )
                 logger.info("certificates.issued", request=key, user=request.spec.username)
@@ -148,15 +151,15 @@ class CertificatesController:
 
     async def _cluster(self, request: SigningRequest) -> Cluster:
         settings = self._settings
-        addresses: dict[str, str] = {}
+        addresses: dict[str, tuple[str, ...]] = {}
         if request.spec.signer_name == SERVING_SIGNER and not request.status.certificate:
             # Once per node start: asking is cheaper than holding every node's addresses for ever.
             for node in (await self._client.list(NODES, into=_NodeAddresses)).items:
-                for held in node.status.addresses or ():
-                    addresses[held.address] = node.metadata.name
+                addresses[node.metadata.name] = tuple(held.address for held in node.status.addresses or ())
         return Cluster(
             service_cidr=settings.service_cidr,
             server_addresses=settings.server_addresses,
+            server_names=settings.server_names,
             server_node=settings.server_node,
             addresses=addresses,
         )

@@ -12,6 +12,7 @@ from orchestrator.api.codec import decode, decode_into, encode
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS, LEASES, NODES, PODS, SERVICEACCOUNTS
 from orchestrator.machinery.certificates import BadCertificate, request_facts
+from orchestrator.machinery.errors import NotFound
 from orchestrator.server.admission.base import AdmissionRequest
 from orchestrator.server.admission.refusals import forbid, named_by
 from orchestrator.server.admission.service_account import MIRROR_ANNOTATION
@@ -118,8 +119,31 @@ def _check_mirror_pod(node: str, request: AdmissionRequest) -> None:
         )
     if _spec(pod).get("nodeName") != node:
         raise forbid(request, f"node {_quoted(node)} can only create pods with spec.nodeName set to itself")
+    _check_mirror_owner(node, pod, request)
     if references_of(decode_into(encode(pod), PodReferences)):
         raise forbid(request, f"node {_quoted(node)} can not create pods that reference other objects")
+
+
+def _check_mirror_owner(node: str, pod: Object, request: AdmissionRequest) -> None:
+    owners = (pod.get("metadata") or {}).get("ownerReferences") or []
+    if len(owners) > 1:
+        raise forbid(request, f"node {_quoted(node)} can only create pods with a single owner reference set to itself")
+    if not owners:
+        raise forbid(request, f"node {_quoted(node)} can only create pods with an owner reference set to itself")
+    owner = owners[0]
+    if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", node):
+        raise forbid(request, f"node {_quoted(node)} can only create pods with an owner reference set to itself")
+    if not owner.get("controller"):
+        why = f"node {_quoted(node)} can only create pods with a controller owner reference set to itself"
+        raise forbid(request, why)
+    if owner.get("blockOwnerDeletion"):
+        raise forbid(request, f"node {_quoted(node)} must not set blockOwnerDeletion on an owner reference")
+    stored = request.objects.get(NODES, "", node)
+    if stored is None:
+        raise NotFound(f'nodes "{node}" not found')
+    uid = decode(stored)["metadata"]["uid"]
+    if owner.get("uid") != uid:
+        raise forbid(request, f"node {node} UID mismatch: expected {owner.get('uid')} got {uid}")
 
 
 def _check_node(node: str, request: AdmissionRequest) -> None:

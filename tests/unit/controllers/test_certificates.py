@@ -30,7 +30,11 @@ CLUSTER = Cluster(
     service_cidr="10.96.0.0/16",
     server_addresses=frozenset({"10.89.0.1"}),
     server_node="control",
-    addresses={"10.89.0.11": "n1", "10.89.0.12": "n2"},
+    server_names=frozenset({"kubernetes.default.svc.cluster.local", "control", "api.example.org"}),
+    addresses={
+        "n1": ["10.89.0.11", "10.89.0.13", "2001:db8::11"],
+        "n2": ["10.89.0.12", "10.89.0.13", "2001:DB8:0::12"],
+    },
 )
 USAGES = {
     CLIENT_SIGNER: ("digital signature", "client auth"),
@@ -59,6 +63,20 @@ def asked(node: str = "n1", **fields: Any) -> Asked:
     return Asked(**{"common_name": f"system:node:{node}", "organizations": ("system:nodes",), **fields})
 
 
+#: Names by which clients know the API server, or themselves, and what is no name at all.
+UNFIT = (
+    "localhost",
+    "my.localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "web.team.svc.other.domain",
+    "api.example.org",
+    "control.",
+    "N1",
+    "*.example.org",
+)
 JOINING = {"username": "system:bootstrap:abcdef", "groups": ("system:bootstrappers", "system:authenticated")}
 SERVING = asked(dns_names=("n1",), ip_addresses=("10.89.0.11",))
 
@@ -88,7 +106,12 @@ def test_what_a_node_may_have_is_approved_and_then_signed(request_: SigningReque
         request_, status=SigningRequestStatus(conditions=(Condition(type="Approved", status="True"),))
     )
     is_client = request_.spec.signer_name == CLIENT_SIGNER
-    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(is_client, not is_client, 365 * 86_400)
+    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(
+        client=is_client,
+        server=not is_client,
+        key_encipherment="key encipherment" in request_.spec.usages,
+        lifetime_s=365 * 86_400,
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,10 +147,39 @@ def test_what_a_node_may_have_is_approved_and_then_signed(request_: SigningReque
         pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("127.0.0.1",)), id="loopback"),
         pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.1",)), id="the-api-servers-address"),
         pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.12",)), id="another-nodes-address"),
+        *(
+            pytest.param(a_request(SERVING_SIGNER), asked(ip_addresses=(address,)), id=f"{what}-written-otherwise")
+            for what, address in {
+                "the-api-servers-address": "::ffff:10.89.0.1",
+                "the-api-servers-address-in-hex": "::ffff:a59:1",
+                "loopback": "::ffff:127.0.0.1",
+                "loopback-of-ipv6": "0:0:0:0:0:0:0:1",
+                "the-service-range": "::ffff:10.96.0.1",
+                "nowhere": "::ffff:0.0.0.0",
+                "another-nodes-address": "::ffff:10.89.0.12",
+                "another-nodes-ipv6-address": "2001:db8::12",
+                "everybodys-address": "224.0.0.1",
+            }.items()
+        ),
         pytest.param(
-            a_request(SERVING_SIGNER, username="system:node:localhost"),
-            asked("localhost", dns_names=("localhost",)),
-            id="a-node-that-calls-itself-localhost",
+            a_request(SERVING_SIGNER), asked(ip_addresses=("10.89.0.13",)), id="an-address-that-another-node-has-too"
+        ),
+        pytest.param(
+            a_request(SERVING_SIGNER, username="system:node:10.89.0.1"),
+            asked("10.89.0.1", dns_names=("10.89.0.1",)),
+            id="a-node-named-by-the-api-servers-address",
+        ),
+        *(
+            pytest.param(
+                a_request(SERVING_SIGNER, username=f"system:node:{name}"),
+                asked(name, dns_names=(name,)),
+                id=f"a-node-that-calls-itself-{name}",
+            )
+            for name in UNFIT
+        ),
+        *(
+            pytest.param(a_request(CLIENT_SIGNER, **JOINING), asked(name), id=f"a-machine-that-joins-as-{name}")
+            for name in UNFIT
         ),
     ],
 )
@@ -160,11 +212,51 @@ def test_users_are_let_in_by_people() -> None:
     request = a_request(USER_SIGNER, username="jane", groups=(), usages=usages)
     assert isinstance(decide(request, inside, CLUSTER, now=NOW), Leave)
     approved = a_request(USER_SIGNER, username="jane", groups=(), usages=usages, conditions=("Approved",))
-    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(True, False, 365 * 86_400)
+    assert decide(approved, inside, CLUSTER, now=NOW) == Sign(True, False, False, 365 * 86_400)
     wants_all = Asked(common_name="jane", organizations=("system:masters",))
     assert isinstance(decide(approved, wants_all, CLUSTER, now=NOW), Fail)
     serves_too = msgspec.structs.replace(approved.spec, usages=("client auth", "digital signature", "server auth"))
     assert isinstance(decide(msgspec.structs.replace(approved, spec=serves_too), inside, CLUSTER, now=NOW), Fail)
+
+
+@pytest.mark.parametrize(
+    "usages",
+    [
+        pytest.param(("client auth",), id="as-documented"),
+        pytest.param(("client auth", "digital signature"), id="elliptic"),
+        pytest.param(("client auth", "digital signature", "key encipherment"), id="rsa"),
+        pytest.param(("key encipherment", "client auth"), id="rsa-without-signature"),
+    ],
+)
+def test_a_users_certificate_may_be_used_as_kubernetes_has_it(usages: tuple[str, ...]) -> None:
+    inside = Asked(common_name="jane", organizations=("developers",))
+    approved = a_request(USER_SIGNER, username="jane", groups=(), usages=usages, conditions=("Approved",))
+    signed = Sign(client=True, server=False, key_encipherment="key encipherment" in usages, lifetime_s=365 * 86_400)
+    assert decide(approved, inside, CLUSTER, now=NOW) == signed
+
+
+@pytest.mark.parametrize(
+    ("signer", "usages", "message"),
+    [
+        (USER_SIGNER, ("client auth", "server auth"), "invalid usage for client certificate: server auth"),
+        (USER_SIGNER, ("digital signature",), "missing required usage for client certificate: client auth"),
+        (
+            CLIENT_SIGNER,
+            ("client auth",),
+            "usages did not match [client auth digital signature key encipherment]",
+        ),
+        (
+            SERVING_SIGNER,
+            ("client auth", "digital signature"),
+            "usages did not match [digital signature key encipherment server auth]",
+        ),
+    ],
+)
+def test_a_use_that_is_not_the_signers_is_refused_in_its_words(
+    signer: str, usages: tuple[str, ...], message: str
+) -> None:
+    approved = a_request(signer, usages=usages, conditions=("Approved",))
+    assert decide(approved, SERVING, CLUSTER, now=NOW) == Fail(message)
 
 
 def test_other_signers_requests_are_left_alone() -> None:
@@ -175,4 +267,4 @@ def test_other_signers_requests_are_left_alone() -> None:
 @pytest.mark.parametrize(("wanted", "expected"), [(None, 365 * 86_400), (60, 600), (3600, 3600), (10**9, 365 * 86_400)])
 def test_a_lifetime_is_kept_within_bounds(wanted: int | None, expected: int) -> None:
     request = a_request(CLIENT_SIGNER, conditions=("Approved",), expiration_seconds=wanted)
-    assert decide(request, asked(), CLUSTER, now=NOW) == Sign(True, False, expected)
+    assert decide(request, asked(), CLUSTER, now=NOW) == Sign(True, False, False, expected)

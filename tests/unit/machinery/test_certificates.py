@@ -7,6 +7,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from orchestrator.machinery import certificates
 from orchestrator.machinery.certificates import Authority, BadCertificate, Issued, Subject
@@ -41,6 +45,18 @@ def test_a_request_asks_for_its_subject_and_gets_a_certificate_for_it(ca: Author
     request = certificates.new_request(wanted, key)
     assert certificates.request_facts(request) == certificates.RequestFacts(subject=wanted)
     assert certificates.subject_of(ca.sign(request, now=NOW, server=True)) == wanted
+
+
+def test_an_rsa_key_may_encipher_where_that_was_asked_for(ca: Authority) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    built = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    request = built.public_bytes(serialization.Encoding.PEM)
+    for asked in (True, False):
+        signed = x509.load_pem_x509_certificate(ca.sign(request, now=NOW, client=True, key_encipherment=asked))
+        usage = signed.extensions.get_extension_for_class(x509.KeyUsage).value
+        assert (usage.digital_signature, usage.key_encipherment) == (True, asked)
+        assert isinstance(signed.public_key(), rsa.RSAPublicKey)
 
 
 def test_no_certificate_outlives_its_ca(ca: Authority, ca_pair: Issued) -> None:

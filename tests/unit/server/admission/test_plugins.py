@@ -265,6 +265,12 @@ def test_nobody_asks_to_become_an_administrator() -> None:
 
 
 MIRROR = {"kubernetes.io/config.mirror": "x"}
+ITS_NODE = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "uid-n1", "controller": True}
+
+
+def a_mirror_pod(*owners: Object, **spec: Any) -> Object:
+    meta = {"name": "m", "namespace": "default", "annotations": MIRROR, "ownerReferences": list(owners)}
+    return {"metadata": meta, "spec": {"nodeName": "n1", "containers": [{"name": "m"}], **spec}}
 
 
 @pytest.mark.parametrize(
@@ -294,14 +300,7 @@ MIRROR = {"kubernetes.io/config.mirror": "x"}
             an_admission(CERTIFICATESIGNINGREQUESTS, obj=a_csr("system:node:n1"), user=NODE), id="its-certificate"
         ),
         pytest.param(
-            an_admission(
-                PODS,
-                obj={
-                    "metadata": {"name": "m", "namespace": "default", "annotations": MIRROR},
-                    "spec": {"nodeName": "n1", "containers": [{"name": "m"}]},
-                },
-                user=NODE,
-            ),
+            an_admission(PODS, obj=a_mirror_pod(ITS_NODE), user=NODE),
             id="its-mirror-pod",
         ),
     ],
@@ -365,13 +364,42 @@ def test_a_node_may(request_: Any) -> None:
             id="anothers-eviction",
         ),
         pytest.param(an_admission(PODS, obj=of_pod("new"), user=NODE), "can only create mirror pods", id="a-pod"),
+        *(
+            pytest.param(an_admission(PODS, obj=a_mirror_pod(*owners), user=NODE), why, id=f"a-mirror-pod-{what}")
+            for what, owners, why in (
+                ("without-an-owner", (), "can only create pods with an owner reference set to itself"),
+                ("of-two", (ITS_NODE, ITS_NODE), "can only create pods with a single owner reference set to itself"),
+                (
+                    "of-a-replica-set",
+                    ({**ITS_NODE, "apiVersion": "apps/v1", "kind": "ReplicaSet"},),
+                    "can only create pods with an owner reference set to itself",
+                ),
+                (
+                    "of-another-node",
+                    ({**ITS_NODE, "name": "n2"},),
+                    "can only create pods with an owner reference set to itself",
+                ),
+                (
+                    "that-its-node-does-not-control",
+                    ({**ITS_NODE, "controller": False},),
+                    "can only create pods with a controller owner reference set to itself",
+                ),
+                (
+                    "that-holds-its-node-up",
+                    ({**ITS_NODE, "blockOwnerDeletion": True},),
+                    "must not set blockOwnerDeletion on an owner reference",
+                ),
+                (
+                    "of-a-namesake",
+                    ({**ITS_NODE, "uid": "other"},),
+                    "node n1 UID mismatch: expected other got uid-n1",
+                ),
+            )
+        ),
         pytest.param(
             an_admission(
                 PODS,
-                obj={
-                    "metadata": {"name": "m", "namespace": "default", "annotations": MIRROR},
-                    "spec": {"nodeName": "n1", "volumes": [{"name": "v", "configMap": {"name": "c"}}]},
-                },
+                obj=a_mirror_pod(ITS_NODE, volumes=[{"name": "v", "configMap": {"name": "c"}}]),
                 user=NODE,
             ),
             "can not create pods that reference other objects",
