@@ -15,7 +15,7 @@ def render(
     *,
     now: float,
     include_object: str = "Metadata",
-    revision: int | str = "",
+    revision: int | None = None,
     continue_token: str = "",
     remaining: int | None = None,
     with_columns: bool = True,
@@ -38,10 +38,10 @@ def render(
     }
 
 
-def list_metadata(*, revision: int | str = "", continue_token: str = "", remaining: int | None = None) -> Object:
+def list_metadata(*, revision: int | None = None, continue_token: str = "", remaining: int | None = None) -> Object:
     """The metadata of a list."""
     metadata: Object = {}
-    if revision != "":
+    if revision is not None:
         metadata["resourceVersion"] = str(revision)
     if continue_token:
         metadata["continue"] = continue_token

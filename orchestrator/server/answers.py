@@ -125,10 +125,10 @@ class DirectResponse(web.StreamResponse):
 
     def _head(self, length: str) -> bytes:
         answer = self._answer
-        lines = (
-            f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, '')}\r\n"
-            f"Content-Type: {answer.content_type}\r\n{length}"
-        )
+        lines = f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, '')}\r\n"
+        if answer.status != HTTPStatus.NOT_MODIFIED:
+            # Caches put the headers of a 304 in the place of those they have: it says nothing of a body.
+            lines += f"Content-Type: {answer.content_type}\r\n{length}"
         if not self._keep_alive:
             lines += "Connection: close\r\n"
         has_cache_control = False

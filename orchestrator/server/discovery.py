@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind, Kinds, Subresource
@@ -17,8 +17,16 @@ from orchestrator.api.resources import Resource
 _JSON = "application/json"
 
 
-def respond(kinds: Kinds, path: str, accept: str) -> tuple[bytes, str] | None:
-    """The answer to a discovery request, with its content type; None if the path is not one of discovery's."""
+class Document(NamedTuple):
+    """An answer. `tag` is that of an aggregated one, which clients keep and ask for anew; the others have none."""
+
+    body: bytes
+    content_type: str
+    tag: str = ""
+
+
+def respond(kinds: Kinds, path: str, accept: str) -> Document | None:
+    """The answer to a discovery request; None if the path is not one of discovery's."""
     path = path.rstrip("/")
     version = _aggregated_version(accept) if path in ("/api", "/apis") else ""
     parts = path.split("/")[1:]
@@ -48,12 +56,13 @@ def _aggregated_version(accept: str) -> str:
     return ""
 
 
-def _rendered(kinds: Kinds, path: str, aggregated: str) -> tuple[bytes, str]:
+def _rendered(kinds: Kinds, path: str, aggregated: str) -> Document:
     if aggregated:
         groups = [group for group in kinds.groups if bool(group) == (path == "/apis")]
         content_type = f"{_JSON};g=apidiscovery.k8s.io;v={aggregated};as=APIGroupDiscoveryList"
-        return codec.encode(_aggregated(kinds, groups, aggregated)), content_type
-    return codec.encode(_legacy(kinds, path.split("/")[1:])), _JSON
+        body = codec.encode(_aggregated(kinds, groups, aggregated))
+        return Document(body, content_type, hashlib.sha256(body).hexdigest().upper())
+    return Document(codec.encode(_legacy(kinds, path.split("/")[1:])), _JSON)
 
 
 def _legacy(kinds: Kinds, parts: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from orchestrator.api import codec, table
 from orchestrator.api.kinds import Kind
+from orchestrator.api.numbers import parse_uint64
 from orchestrator.api.objects import Object
 from orchestrator.api.printing.columns import Column
 from orchestrator.api.problems import invalid
@@ -45,7 +46,7 @@ def one(call: Call, kind: Kind, value: bytes, status: int = 200) -> Answer:
 
 
 def made(call: Call, obj: Object, columns: Sequence[Column], status: int = 200) -> Answer:
-    """An object that is made for the answer (a Scale), with columns of its own."""
+    """An object that is made for the answer of a stored one (its Scale), with columns of its own."""
     match call.accepted.as_:
         case "Table":
             rendered = table.render(
@@ -53,7 +54,7 @@ def made(call: Call, obj: Object, columns: Sequence[Column], status: int = 200) 
                 [obj],
                 now=call.core.clock.now(),
                 include_object=_include_object(call),
-                revision=obj["metadata"].get("resourceVersion", ""),
+                revision=parse_uint64(obj["metadata"]["resourceVersion"]),
             )
             return Answer.of(rendered, status)
         case "PartialObjectMetadata":
@@ -108,7 +109,7 @@ def _table_in_pieces(call: Call, kind: Kind, values: Sequence[bytes], first: Obj
     """`first` is the table with the first batch of rows; the others are made while it is sent."""
     yield codec.encode(first).removesuffix(b"]}")
     for start in range(_BATCH, len(values), _BATCH):
-        rows = _table(call, kind, values[start : start + _BATCH], revision=0)["rows"]
+        rows = _table(call, kind, values[start : start + _BATCH])["rows"]
         yield b"," + codec.encode(rows)[1:-1]
     yield b"]}\n"
 
@@ -120,11 +121,7 @@ def _batches(items: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _list_head(kind: str, api_version: str, revision: int, continue_token: str, remaining: int | None) -> bytes:
-    meta: Object = {"resourceVersion": str(revision)}
-    if continue_token:
-        meta["continue"] = continue_token
-    if remaining is not None:
-        meta["remainingItemCount"] = remaining
+    meta = table.list_metadata(revision=revision, continue_token=continue_token, remaining=remaining)
     opening = codec.encode({"kind": kind, "apiVersion": api_version, "metadata": meta})
     return opening[:-1] + b',"items":['
 
@@ -134,7 +131,7 @@ def _table(
     kind: Kind,
     values: Sequence[bytes],
     *,
-    revision: int,
+    revision: int | None = None,
     continue_token: str = "",
     remaining: int | None = None,
 ) -> Object:

@@ -75,6 +75,7 @@ async def test_documents_are_compressed_and_not_sent_twice(api_server: RunningSe
     for known in (tag, f'"other", {tag}', f"W/{tag}"):
         status, headers, body = await get(api_server, path, If_None_Match=known)
         assert (status, headers["ETag"], body) == (304, tag, b"")
+        assert "Content-Type" not in headers
     assert (await get(api_server, path, If_None_Match='"other"'))[0] == 200
 
 
@@ -98,6 +99,14 @@ async def test_kubectl_explains_from_either_document(api_server: RunningServer, 
     }.items():
         told = await kubectl(api_server, tmp_path, "explain", asked, f"--output={form}")
         assert [word for word in words if word not in told] == [], told
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="no kubectl on PATH")
+async def test_kubectl_finds_the_same_when_it_asks_again(api_server: RunningServer, tmp_path: Path) -> None:
+    """It keeps what it has discovered, and asks with the tag whether it still is so."""
+    discovered = [await kubectl(api_server, tmp_path, "api-resources", "--sort-by=name") for _ in range(2)]
+    assert "deployments" in discovered[0]
+    assert discovered[0] == discovered[1]
 
 
 async def kubectl(server: RunningServer, home: Path, *arguments: str) -> str:

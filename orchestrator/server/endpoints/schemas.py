@@ -38,7 +38,7 @@ async def _v3(call: Call, group_version: str) -> Answer:
     if call.request.query.get("hash"):
         # The address changes with the content, so this answer is good for ever.
         headers.append(("Cache-Control", "public, immutable"))
-    if _has(call, tag):
+    if is_known(call, tag):
         return Answer(status=304, headers=headers)
     return await _sent(call, await documents.v3_document(call.kinds, group_version), JSON, headers)
 
@@ -50,14 +50,14 @@ async def _v2(call: Call) -> Answer:
     form: documents.Form = "json" if content_type == JSON else "protobuf"
     tag = documents.tag_of_v2(call.kinds, form)
     headers = [("ETag", f'"{tag}"'), _VARY]
-    if _has(call, tag):
+    if is_known(call, tag):
         return Answer(status=304, headers=headers)
     document = await documents.v2_document(call.kinds, form)
     return await _sent(call, document, JSON if form == "json" else documents.PROTOBUF, headers)
 
 
-def _has(call: Call, tag: str) -> bool:
-    """Whether the client has the document already."""
+def is_known(call: Call, tag: str) -> bool:
+    """Whether the client says that it has the document with this tag."""
     known = call.http.headers.get("If-None-Match", "").split(",")
     return any(one.strip().removeprefix("W/") in (f'"{tag}"', "*") for one in known)
 

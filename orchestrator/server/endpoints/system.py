@@ -11,6 +11,7 @@ from orchestrator.server import discovery, metrics, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.core import Call, Core
 from orchestrator.server.endpoints import schemas
+from orchestrator.server.endpoints.schemas import is_known
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
 # Kubernetes' API server lists its own; ours are the parts that can fail, or lag, by themselves.
@@ -66,8 +67,13 @@ async def answer(call: Call) -> Answer:
     if (document := call.core.documents.get(path)) is not None:
         return Answer.of(document)
     if (found := discovery.respond(call.kinds, path, call.http.headers.get("Accept", ""))) is not None:
-        body, content_type = found
-        return Answer(body, content_type=content_type)
+        if not found.tag:
+            return Answer(found.body, content_type=found.content_type)
+        # Clients keep it, and ask with its tag whether it still is so.
+        headers = [("ETag", f'"{found.tag}"'), ("Vary", "Accept"), ("Cache-Control", "public")]
+        if is_known(call, found.tag):
+            return Answer(status=304, headers=headers)
+        return Answer(found.body, content_type=found.content_type, headers=headers)
     raise refusals.no_such_resource()
 
 

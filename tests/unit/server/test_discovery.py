@@ -15,7 +15,7 @@ V2BETA1 = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscovery
 def answer(path: str, accept: str = "application/json") -> Any:
     found = discovery.respond(BUILT_IN, path, accept)
     assert found is not None
-    return codec.decode(found[0])
+    return codec.decode(found.body)
 
 
 def test_the_legacy_documents() -> None:
@@ -82,7 +82,8 @@ def test_kubectl_drain_finds_the_eviction_subresource() -> None:
 def test_the_client_chooses_the_form(accept: str, version: str) -> None:
     found = discovery.respond(BUILT_IN, "/apis", accept)
     assert found is not None
-    body, content_type = found
+    body, content_type, tag = found
+    assert bool(tag) == bool(version)
     assert codec.decode(body)["kind"] == ("APIGroupDiscoveryList" if version else "APIGroupList")
     assert content_type == (
         f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
