@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -325,3 +325,34 @@ async def test_a_client_that_resumes_from_bookmarks_loses_nothing() -> None:
             stop.set()
     assert [one.lost for one in clients] == [set()] * 40
     assert all(one.bookmarks for one in clients)
+
+
+async def test_a_client_that_was_cut_for_not_reading_resumes_and_loses_nothing() -> None:
+    count = 60
+    async with a_running_server(settings=ServerSettings(bookmark_every_s=0.05)) as server, server.client() as client:
+        revision = (await client.list(CONFIGMAPS, "default", into=dict)).revision
+        query = {"allowWatchBookmarks": "true", "resourceVersion": str(revision)}
+        seen: list[str] = []
+        async with watching(server, CONFIGMAPS, **query) as lines:
+            # More than may wait for one client, and than fits in between.
+            for number in range(count):
+                body = {**a_configmap(f"c{number}"), "data": {"much": "x" * 500_000}}
+                await client.create(CONFIGMAPS, body, "default", into=bytes)
+            await server.cache.wait_fresh()
+            with suppress(aiohttp.ClientError, EOFError):
+                while len(seen) < count:
+                    revision = remembered(await lines.next(), revision, seen)
+        assert len(seen) < count
+        async with watching(server, CONFIGMAPS, **{**query, "resourceVersion": str(revision)}) as lines:
+            while len(seen) < count:
+                revision = remembered(await lines.next(), revision, seen)
+    assert seen == [f"c{number}" for number in range(count)]
+
+
+def remembered(event: dict[str, Any], revision: int, seen: list[str]) -> int:
+    """The revision to resume from after an event, which is added to what was seen."""
+    meta = event["object"]["metadata"]
+    assert int(meta["resourceVersion"]) >= revision
+    if event["type"] != "BOOKMARK":
+        seen.append(meta["name"])
+    return int(meta["resourceVersion"])
