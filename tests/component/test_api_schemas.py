@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -45,7 +46,7 @@ async def get(server: RunningServer, path: str, **headers: str) -> tuple[int, Ma
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         aiohttp.ClientSession(server.url, auto_decompress=False, skip_auto_headers=["Accept-Encoding"]) as session,
-        session.get(path, headers=named) as answer,
+        session.get(path, headers=named, allow_redirects=False) as answer,
     ):
         return answer.status, answer.headers, await answer.read()
 
@@ -64,6 +65,14 @@ async def test_the_old_document_is_served_whole_in_both_forms(api_server: Runnin
     assert (status, json.loads(body)["reason"]) == (406, "NotAcceptable")
 
 
+async def test_the_index_is_not_sent_twice_until_it_changes(api_server: RunningServer) -> None:
+    served = api_server.server.core.served
+    _, headers, _ = await get(api_server, "/openapi/v3")
+    assert (await get(api_server, "/openapi/v3", If_None_Match=headers["ETag"]))[0] == 304
+    served.replace(served.kinds.replaced(put=[BOAT]))
+    assert (await get(api_server, "/openapi/v3", If_None_Match=headers["ETag"]))[0] == 200
+
+
 @pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3/apis/apps/v1"])
 async def test_documents_are_compressed_and_not_sent_twice(api_server: RunningServer, path: str) -> None:
     _, headers, plain = await get(api_server, path)
@@ -77,6 +86,22 @@ async def test_documents_are_compressed_and_not_sent_twice(api_server: RunningSe
         assert (status, headers["ETag"], body) == (304, tag, b"")
         assert "Content-Type" not in headers
     assert (await get(api_server, path, If_None_Match='"other"'))[0] == 200
+
+
+async def test_an_address_with_a_hash_is_good_for_one_content(api_server: RunningServer) -> None:
+    served = api_server.server.core.served
+    served.replace(served.kinds.replaced(put=[BOAT]))
+    _, headers, index = await get(api_server, "/openapi/v3")
+    url = json.loads(index)["paths"]["apis/example.com/v1"]["serverRelativeURL"]
+    status, headers, _ = await get(api_server, url)
+    assert (status, headers["Cache-Control"]) == (200, "public, immutable")
+    served.replace(served.kinds.replaced(put=[replace(BOAT, definition={})]))
+    status, headers, _ = await get(api_server, url)
+    assert status == 301
+    assert "Cache-Control" not in headers or "immutable" not in headers["Cache-Control"]
+    status, _, document = await get(api_server, headers["Location"])
+    assert (status, b"How many." in document) == (200, False)
+    assert (await get(api_server, headers["Location"], Accept="text/html"))[0] == 406
 
 
 async def test_many_who_ask_at_once_get_one_document(api_server: RunningServer) -> None:

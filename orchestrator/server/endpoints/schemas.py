@@ -22,7 +22,7 @@ async def answer(call: Call, path: str) -> Answer:
     """Answer a path below `/openapi/`. Raises `NotFound`, or `NotAcceptable` for v2 in a form that it does not have."""
     match path.removeprefix("/openapi/").split("/", 1):
         case ["v3"]:
-            return Answer(documents.index(call.kinds))
+            return _index(call)
         case ["v3", group_version]:
             return await _v3(call, group_version)
         case ["v2"]:
@@ -30,13 +30,23 @@ async def answer(call: Call, path: str) -> Answer:
     raise refusals.no_such_resource()
 
 
+def _index(call: Call) -> Answer:
+    body, tag = documents.index(call.kinds)
+    headers = [("ETag", f'"{tag}"')]
+    return Answer(status=304, headers=headers) if is_known(call, tag) else Answer(body, headers=headers)
+
+
 async def _v3(call: Call, group_version: str) -> Answer:
     tag = documents.tag_of_v3(call.kinds, group_version)
     if tag is None:
         raise refusals.no_such_resource()
+    if preferred(call.http.headers.get("Accept", ""), (JSON,)) is None:
+        raise NotAcceptable(f"only the following media types are accepted: {JSON}")
     headers = [("ETag", f'"{tag}"'), _VARY]
-    if call.request.query.get("hash"):
-        # The address changes with the content, so this answer is good for ever.
+    if asked := call.request.query.get("hash"):
+        if asked != tag:
+            # An address is good for one content for ever: that of another time leads to what there is now.
+            return Answer(status=301, headers=[*headers, ("Location", documents.url_of_v3(group_version, tag))])
         headers.append(("Cache-Control", "public, immutable"))
     if is_known(call, tag):
         return Answer(status=304, headers=headers)

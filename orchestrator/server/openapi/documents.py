@@ -24,8 +24,8 @@ PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _MAKING = threading.Lock()
 
 
-def index(kinds: Kinds) -> bytes:
-    """The body of `/openapi/v3`: for each group and version the URL of its document, which changes with its content."""
+def index(kinds: Kinds) -> tuple[bytes, str]:
+    """The body of `/openapi/v3`, with its tag: for each group and version the URL of its document and its content."""
     return kinds.derived(_index)
 
 
@@ -73,12 +73,18 @@ def _compressed(document: bytes) -> bytes:
     return gzip.compress(document, mtime=0)
 
 
-def _index(kinds: Kinds) -> bytes:
+def url_of_v3(path: str, tag: str) -> str:
+    """Where a document is with the content that has this tag."""
+    return f"/openapi/v3/{path}?hash={tag}"
+
+
+def _index(kinds: Kinds) -> tuple[bytes, str]:
     paths = {
-        path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={kinds.derived(_tag, 'v3', *group_version)}"}
+        path: {"serverRelativeURL": url_of_v3(path, kinds.derived(_tag, "v3", *group_version))}
         for path, group_version in kinds.derived(v3.group_versions).items()
     }
-    return codec.encode({"paths": paths})
+    body = codec.encode({"paths": paths})
+    return body, hashlib.sha256(body).hexdigest().upper()
 
 
 def _tag(kinds: Kinds, dialect: str, group: str, version: str) -> str:
