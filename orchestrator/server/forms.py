@@ -23,9 +23,17 @@ _BATCH = 50
 
 
 def check(call: Call) -> None:
-    """Raises `NotAcceptable` when the client accepts nothing that we have."""
+    """Raises `NotAcceptable` when the client accepts nothing that we have, or a form that the answer cannot have."""
     if not call.accepted.is_acceptable:
         raise NotAcceptable("only the following media types are accepted: application/json")
+    asked, verb = call.accepted.as_, call.request.verb
+    is_list = verb in ("list", "deletecollection")
+    if verb != "watch" and asked == ("PartialObjectMetadata" if is_list else "PartialObjectMetadataList"):
+        group, kind = call.kind.resource.group, call.kind.resource.kind
+        found = f"a list (*{group.partition('.')[0] or 'core'}.{kind}List)"
+        if not is_list:
+            found = f"not a list (*{group.partition('.')[0] or 'core'}.{kind})"
+        raise NotAcceptable(f"you requested {asked}, but the requested object is {found}")
 
 
 def check_untabled(call: Call) -> None:
@@ -75,7 +83,7 @@ def many(
             if len(values) <= _BATCH:
                 return Answer.of(whole)
             return Answer(rendered=_table_in_pieces(call, kind, values, whole))
-        case "PartialObjectMetadataList" | "PartialObjectMetadata":
+        case "PartialObjectMetadataList":
             head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", revision, continue_token, remaining)
             encoded = (codec.encode(table.partial(decoded(kind, value))) for value in values)
             return Answer(rendered=_list_in_pieces(head, encoded))

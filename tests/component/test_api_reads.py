@@ -107,6 +107,22 @@ async def test_tables_and_metadata_only(running: RunningServer, client: Client) 
     assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
 
 
+async def test_metadata_of_a_list_is_another_form_than_that_of_an_object(
+    running: RunningServer, client: Client
+) -> None:
+    await client.create(PODS, a_pod(), "default", into=bytes)
+    of_one = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    of_many = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+    for path, accept, words in (
+        (PODS.path("default"), of_one, "you requested PartialObjectMetadata, but the requested object is a list"),
+        (PODS.path("default", "web"), of_many, "PartialObjectMetadataList, but the requested object is not a list"),
+    ):
+        status = await get_as(running, path, accept)
+        assert (status["code"], status["reason"]) == (406, "NotAcceptable")
+        assert words in status["message"]
+    assert (await get_as(running, PODS.path("default", "web"), of_one))["metadata"]["name"] == "web"
+
+
 async def test_a_scale_is_a_table_with_columns_of_its_own(running: RunningServer, client: Client) -> None:
     """What `kubectl get deployment d --subresource=scale` prints."""
     template = {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.16"}]}}
