@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Literal
+
+from orchestrator.api.memo import memo
 
 _NANO = 10**9
 _INT64_MAX = 2**63 - 1
@@ -71,7 +72,7 @@ class Quantity:
         return _saturated(_divided_away(self.nano, 1_000_000))
 
 
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def parse(text: str | int | float) -> Quantity:
     """The quantity that a string, or a JSON number, stands for; raises `BadQuantity`."""
     if not isinstance(text, str):
@@ -96,13 +97,13 @@ def parse(text: str | int | float) -> Quantity:
     return Quantity(-nano if sign == "-" else nano, format_)
 
 
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def canonical(text: str | int | float) -> str:
     """Its canonical form: `0.5` is `500m`, `1024Mi` is `1Gi`; raises `BadQuantity`."""
     return str(parse(text))
 
 
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def canonical_amount(text: str | int | float) -> str:
     """The form in which the API keeps amounts of resources: canonical, and rounded up to thousandths.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
+
+from orchestrator.api.memo import memo
 
 JSON = "application/json"
 
@@ -26,9 +27,13 @@ _NOTHING = Accepted(is_acceptable=False)
 FORMS: tuple[As, ...] = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
-@lru_cache(maxsize=256)
 def accepted(header: str, forms: tuple[As, ...] = FORMS) -> Accepted:
     """Read an `Accept` header for something that can be had in these forms; an empty one accepts anything."""
+    return _accepted(header, forms)
+
+
+@memo(entries_max=256)
+def _accepted(header: str, forms: tuple[As, ...]) -> Accepted:
     if not header.strip():
         return ANYTHING
     clauses = [_clause(text) for text in header.split(",")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from functools import lru_cache
+
+from orchestrator.api.memo import memo
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 86400 * 365
 
@@ -36,7 +37,7 @@ def human_duration(seconds: float) -> str:
     return f"{years}y"
 
 
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def seconds_of(timestamp: str) -> float:
     """Seconds since 1970 of an RFC 3339 timestamp; raises `ValueError`."""
     return datetime.datetime.fromisoformat(timestamp).timestamp()

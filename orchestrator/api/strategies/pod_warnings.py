@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import quantities
+from orchestrator.api.memo import memo
 from orchestrator.api.support.gaps import gap_warnings
 
 _DEPRECATED_LABELS = {
@@ -158,7 +158,7 @@ def _env(variables: Sequence[Mapping[str, Any]], path: str) -> list[str]:
     return warnings
 
 
-@lru_cache(maxsize=1024)
+@memo(entries_max=1024)
 def _is_fractional(value: str | int | float) -> bool:
     try:
         return quantities.parse(value).nano % 10**9 != 0

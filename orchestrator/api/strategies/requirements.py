@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import quantities
+from orchestrator.api.memo import memo
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, required
 from orchestrator.api.strategies.rules import NEGATIVE, Problems, is_qualified_name
@@ -94,7 +94,7 @@ def _amount(name: str, value: Any) -> tuple[Problem, ...]:
 
 
 # The same few amounts come back in every pod; the cached problems carry no field, it is put in when reported.
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def _name_and_quantity(name: str, value: str) -> tuple[Problem, ...]:
     faults = _container_resource(name) + _quantity(name, value)
     if name.startswith(_HUGE_PAGES) and not _is_multiple(value, name.removeprefix(_HUGE_PAGES)):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.api import names
+from orchestrator.api.memo import memo
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, not_supported, required
 
 Problems = list[Problem]
@@ -24,11 +24,11 @@ NOT_POSITIVE = "must be greater than zero"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 # The same few names come back in every object; the caches are bounded and hold only the verdict.
-is_label = lru_cache(maxsize=4096)(names.is_dns1123_label)
-is_subdomain = lru_cache(maxsize=4096)(names.is_dns1123_subdomain)
-is_qualified_name = lru_cache(maxsize=4096)(names.is_qualified_name)
-is_port_name = lru_cache(maxsize=1024)(names.is_valid_port_name)
-is_label_value = lru_cache(maxsize=8192)(names.is_valid_label_value)
+is_label = memo(entries_max=4096)(names.is_dns1123_label)
+is_subdomain = memo(entries_max=4096)(names.is_dns1123_subdomain)
+is_qualified_name = memo(entries_max=4096)(names.is_qualified_name)
+is_port_name = memo(entries_max=1024)(names.is_valid_port_name)
+is_label_value = memo(entries_max=8192)(names.is_valid_label_value)
 
 
 def nonnegative(field: str, value: int | None) -> Problems:
@@ -90,7 +90,7 @@ def immutable(field: str, new: Any, old: Any) -> Problems:
     return [] if new == old else [invalid(field, new, IMMUTABLE)]
 
 
-@lru_cache(maxsize=4096)
+@memo(entries_max=4096)
 def parse_ip(value: str) -> Address | None:
     """The address a text stands for, or None."""
     try:
