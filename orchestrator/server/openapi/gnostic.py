@@ -19,16 +19,14 @@ Document:16 swagger=1s info=2Info host=3s basePath=4s schemes=5*s consumes=6*s p
   definitions=9Schemas security=12*StringLists securityDefinitions=13SecuritySchemes
 Info:7 title=1s version=2s description=3s
 PathItem:10 $ref=1s get=2Operation put=3Operation post=4Operation delete=5Operation options=6Operation
-  head=7Operation patch=8Operation parameters=9*ParameterOrReference
+  head=7Operation patch=8Operation parameters=9*ParametersItem
 Operation:13 tags=1*s summary=2s description=3s operationId=5s produces=6*s consumes=7*s
-  parameters=8*ParameterOrReference responses=9Responses schemes=10*s deprecated=11b security=12*StringLists
+  parameters=8*ParametersItem responses=9Responses schemes=10*s deprecated=11b security=12*StringLists
 BodyParameter:6 description=1s name=2s in=3s required=4b schema=5Schema
-HeaderParameter:22 required=1b in=2s description=3s name=4s type=5s format=6s default=9a uniqueItems=19b enum=20*a
 QueryParameter:23 required=1b in=2s description=3s name=4s allowEmptyValue=5b type=6s format=7s default=10a
   uniqueItems=20b enum=21*a
 PathParameter:22 required=1b in=2s description=3s name=4s type=5s format=6s default=9a uniqueItems=19b enum=20*a
 Response:5 description=1s schema=2SchemaOrFile
-Reference:0 $ref=1s description=2s
 Schema:31 $ref=1s format=2s title=3s description=4s default=5a multipleOf=6d maximum=7d exclusiveMaximum=8b
   minimum=9d exclusiveMinimum=10b maxLength=11i minLength=12i pattern=13s maxItems=14i minItems=15i uniqueItems=16b
   maxProperties=17i minProperties=18i required=19*s enum=20*a additionalProperties=21SchemaOrBoolean type=22Strings
@@ -39,7 +37,7 @@ ApiKey:5 type=1s name=2s in=3s description=4s
 _MAPS = {
     "Paths": (2, "PathItem"),
     "Schemas": (1, "Schema"),
-    "Responses": (1, "ResponseOrReference"),
+    "Responses": (1, "ResponseValue"),
     "SecuritySchemes": (1, "SecurityScheme"),
     "StringLists": (1, "Strings"),
 }
@@ -73,22 +71,13 @@ def _field(text: str) -> tuple[str, _Field]:
 _MESSAGES = _parsed(_TABLE)
 
 
-def _parameter(value: Mapping[str, Any]) -> tuple[int, str]:
-    if "$ref" in value:
-        return 2, "Reference"
-    return 1, "Parameter"
-
-
-#: Messages that hold one of several: the number and the type of what a value is.
+#: Messages that hold one of several: the number and the type of what a value is. (No document of ours refers to shared
+#: parameters and responses, or has parameters in headers and forms.)
 _CHOICES: Mapping[str, Callable[[Any], tuple[int, str]]] = {
-    "ParameterOrReference": _parameter,
+    "ParametersItem": lambda value: (1, "Parameter"),
     "Parameter": lambda value: (1, "BodyParameter") if value["in"] == "body" else (2, "NonBodyParameter"),
-    "NonBodyParameter": lambda value: {
-        "header": (1, "HeaderParameter"),
-        "query": (3, "QueryParameter"),
-        "path": (4, "PathParameter"),
-    }[value["in"]],
-    "ResponseOrReference": lambda value: (2, "Reference") if "$ref" in value else (1, "Response"),
+    "NonBodyParameter": lambda value: (3, "QueryParameter") if value["in"] == "query" else (4, "PathParameter"),
+    "ResponseValue": lambda value: (1, "Response"),
     "SchemaOrFile": lambda value: (1, "Schema"),
     "SchemaOrBoolean": lambda value: (2, "b") if isinstance(value, bool) else (1, "Schema"),
     "SecurityScheme": lambda value: (2, "ApiKey"),

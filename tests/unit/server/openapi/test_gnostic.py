@@ -86,6 +86,13 @@ def test_the_whole_document_can_be_read_back() -> None:
     encoded = gnostic.encode(document)
     assert at(encoded, 1) == b"2.0"
     assert at(encoded, 2, 1) == b"Kubernetes"
+    assert entries(at(encoded, 12), 1) == {"BearerToken": b""}
+    assert fields(at(entries(at(encoded, 13), 1)["BearerToken"], 2)) == [
+        (4, b"Bearer Token authentication"),
+        (1, b"apiKey"),
+        (2, b"authorization"),
+        (3, b"header"),
+    ]
     paths, definitions = entries(at(encoded, 8), 2), entries(at(encoded, 9), 1)
     assert paths.keys() == document["paths"].keys()
     assert definitions.keys() == document["definitions"].keys()

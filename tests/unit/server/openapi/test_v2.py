@@ -63,6 +63,13 @@ def test_bodies_and_answers_are_parameters_and_schemas() -> None:
         ("namespace", "path"),
         ("pretty", "query"),
     ]
+    assert item["parameters"][0] == {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "type": "string",
+        "uniqueItems": True,
+    }
     patch = item["patch"]
     assert patch["parameters"][0]["in"] == "body"
     assert patch["consumes"] == [

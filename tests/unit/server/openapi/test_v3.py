@@ -101,6 +101,11 @@ def test_operations_are_called_as_kubernetes_calls_them() -> None:
         "/api/v1/namespaces/{namespace}/pods/{name}/eviction": {"post": "createCoreV1NamespacedPodEviction"},
         "/api/v1/namespaces/{namespace}/pods/{name}/exec": {"get": "connectCoreV1GetNamespacedPodExec"},
         "/api/v1/namespaces/{namespace}/pods/{name}/log": {"get": "readCoreV1NamespacedPodLog"},
+        "/api/v1/namespaces/{namespace}/pods/{name}/status": {
+            "get": "readCoreV1NamespacedPodStatus",
+            "put": "replaceCoreV1NamespacedPodStatus",
+            "patch": "patchCoreV1NamespacedPodStatus",
+        },
     }.items():
         item = documents("api/v1")["paths"][path]
         assert {method: item[method]["operationId"] for method in item if method != "parameters"} == expected
