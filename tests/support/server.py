@@ -62,8 +62,8 @@ class ByToken:
 class Trusting:
     """An authenticator for clients that send no token over plain HTTP, as kubectl: everybody is the administrator."""
 
-    def authenticate(self, credentials: Credentials) -> User:
-        return TOKENS["admin"]
+    def authenticate(self, credentials: Credentials) -> Authenticated:
+        return Authenticated(TOKENS["admin"])
 
 
 class AllowAll:
