@@ -26,7 +26,7 @@ _NEWEST = -1
 _MATCH, _INITIAL = "resourceVersionMatch", "sendInitialEvents"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where an object is within its collection."""
 
     namespace: str
@@ -38,7 +38,7 @@ class Token:
     """Where a list in pages goes on: behind which object, as of which revision (None: as it is by then)."""
 
     revision: int | None
-    after: Place
+    after: Position
 
     def encode(self) -> str:
         """As it stands in `metadata.continue`."""
@@ -65,14 +65,14 @@ class Token:
         namespace, _, name = start.rpartition("/")
         if not name or "/" in namespace:
             raise BadRequest("continue key is not valid")
-        return cls(None if revision == _NEWEST else revision, Place(namespace, name))
+        return cls(None if revision == _NEWEST else revision, Position(namespace, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """Read what is there now, every acknowledged write included; behind a place, if there is one."""
+    """Read what is there now, every acknowledged write included; behind a position, if there is one."""
 
-    after: Place | None = None
+    after: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ class NotOlderThan:
 
 @dataclass(frozen=True, slots=True)
 class Exactly:
-    """Read what was there at a revision; behind a place, if this is not the first page."""
+    """Read what was there at a revision; behind a position, if this is not the first page."""
 
     revision: int
-    after: Place | None = None
+    after: Position | None = None
 
 
 Reading = Newest | NotOlderThan | Exactly

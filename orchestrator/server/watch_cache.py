@@ -108,7 +108,7 @@ class Collection:
         return list(chain.from_iterable(self._buckets[one].ordered().values() for one in self._in_order()))
 
     def items(self, namespace: str = "", after: tuple[str, str] | None = None) -> Iterator[tuple[str, str, bytes]]:
-        """(namespace, name, object) in key order, of all or those behind a place. Use it up before anything changes."""
+        """(namespace, name, object) in key order, all or those behind a position. Use it up before anything changes."""
         for one, values, skipped in self._buckets_behind(namespace, after):
             for name, value in islice(values.items(), skipped, None):
                 yield one, name, value
@@ -206,7 +206,7 @@ class Collection:
     def _buckets_behind(
         self, namespace: str, after: tuple[str, str] | None
     ) -> Iterator[tuple[str, dict[str, bytes], int]]:
-        """The buckets with objects behind a place, in key order, and how many of the first are not behind it."""
+        """The buckets with objects behind a position, in key order, and how many of the first are not behind it."""
         for one in [namespace] if namespace else self._in_order():
             bucket = self._buckets.get(one)
             if bucket is None or (after is not None and f"{one}/" < f"{after[0]}/"):

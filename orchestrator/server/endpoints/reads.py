@@ -12,7 +12,7 @@ from orchestrator.server import forms, list_options, pages, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.conversion import outward
 from orchestrator.server.core import Call
-from orchestrator.server.list_options import Exactly, ListOptions, Newest, NotOlderThan, Place, Token
+from orchestrator.server.list_options import Exactly, ListOptions, Newest, NotOlderThan, Position, Token
 from orchestrator.server.pages import Page
 from orchestrator.server.watch_cache import key_of, prefix_of
 from orchestrator.server.watches import Fields, Filter
@@ -53,7 +53,7 @@ async def list_(call: Call) -> Answer:
 async def page_of(call: Call, kind: Kind, filter_: Filter, options: ListOptions) -> tuple[Page, int]:
     """What a list with these options shows, and the revision of that. Raises `Gone` if it is no longer kept."""
     cache = call.core.cache
-    after: Place | None = None
+    after: Position | None = None
     match options.reading():
         case Newest(after):
             await cache.wait_fresh()
@@ -66,7 +66,7 @@ async def page_of(call: Call, kind: Kind, filter_: Filter, options: ListOptions)
     return await pages.of_cache(cache.collection(kind.storage), kind, filter_, after, options.page), revision
 
 
-async def _snapshot(call: Call, kind: Kind, filter_: Filter, revision: int, after: Place | None, limit: int) -> Page:
+async def _snapshot(call: Call, kind: Kind, filter_: Filter, revision: int, after: Position | None, limit: int) -> Page:
     """A page of what was there at a revision. Raises `Gone` once the store does not keep it any more."""
     cache = call.core.cache
     await wait_for(call, revision)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from orchestrator.machinery.errors import BadRequest, Invalid
 from orchestrator.server import list_options
-from orchestrator.server.list_options import Exactly, Newest, NotOlderThan, Place, Reading, Token
+from orchestrator.server.list_options import Exactly, Newest, NotOlderThan, Position, Reading, Token
 
-PAGE = Token(7, Place("default", "web"))
+PAGE = Token(7, Position("default", "web"))
 NEXT = PAGE.encode()
-ANEW = Token(None, Place("default", "web")).encode()
+ANEW = Token(None, Position("default", "web")).encode()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_watch_s_parameters() -> None:
     revision=st.none() | st.integers(1, 1 << 62), namespace=st.text("ab-", max_size=4), name=st.text("ab.", min_size=1)
 )
 def test_tokens_come_back_as_they_went(revision: int | None, namespace: str, name: str) -> None:
-    token = Token(revision, Place(namespace, name))
+    token = Token(revision, Position(namespace, name))
     assert Token.decode(token.encode()) == token
 
 

@@ -14,10 +14,11 @@ from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.resources import CONFIGMAPS
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
 from orchestrator.server import pages
-from orchestrator.server.list_options import Place
+from orchestrator.server.list_options import Position
 from orchestrator.server.pages import Page
 from orchestrator.server.watch_cache import Collection, WatchCache, key_of, prefix_of
 from orchestrator.server.watches import Filter
+from orchestrator.store.base import Record
 from orchestrator.store.memory import MemoryStore
 
 CONFIGMAP = BUILT_IN.find("", "v1", "configmaps")
@@ -55,7 +56,7 @@ async def page_at(
     collection: Collection,
     filter_: Filter,
     revision: int,
-    after: Place | None,
+    after: Position | None,
     limit: int,
     how: str,
 ) -> Page:
@@ -86,14 +87,14 @@ def test_pages_together_are_the_list(steps: list[tuple[bool, str, str, str]], at
         model: Model = {}
         history: list[tuple[int, Model]] = [(0, {})]
         for is_put, namespace, name, label in steps:
-            key, place = key_of(CONFIGMAPS, namespace, name), (namespace, name)
+            key, position = key_of(CONFIGMAPS, namespace, name), (namespace, name)
             if is_put:
                 obj = {"metadata": {"name": name, "namespace": namespace, "labels": {"x": label}}}
                 revision = await store.put(key, codec.encode_unstamped(obj), expect_revision=None)
-                model = {**model, place: label}
-            elif place in model:
+                model = {**model, position: label}
+            elif position in model:
                 revision = await store.delete(key, expect_revision=None)
-                model = {one: value for one, value in model.items() if one != place}
+                model = {one: value for one, value in model.items() if one != position}
             else:
                 continue
             history.append((revision, model))
@@ -103,9 +104,9 @@ def test_pages_together_are_the_list(steps: list[tuple[bool, str, str, str]], at
         for filter_, selects in FILTERS:
             # In the order of keys: "a-b/" before "a/".
             ordered = sorted(then, key="/".join)
-            wanted = [place for place in ordered if selects(*place, then[place])]
+            wanted = [position for position in ordered if selects(*position, then[position])]
             seen: list[tuple[str, str]] = []
-            after: Place | None = None
+            after: Position | None = None
             while True:
                 page = await page_at(store, collection, filter_, revision, after, limit, how)
                 seen += shown(page)
@@ -121,3 +122,11 @@ def test_pages_together_are_the_list(steps: list[tuple[bool, str, str, str]], at
         running.cancel()
 
     asyncio.run(check())
+
+
+async def test_a_page_of_what_has_no_namespace_ends_at_a_name() -> None:
+    records = [Record(f"/registry/core/nodes/n{number}", b'{"metadata":{}}', number + 1) for number in range(2)]
+    page = await pages.of_store(records, Filter(), 2, more=True)
+    assert (len(page.values), page.last) == (2, Position("", "n1"))
+    labelled = Filter(fields=parse_field_selector("metadata.name=n1"))
+    assert (await pages.of_store(records, labelled, 0, more=False)).values == [codec.stamp(b'{"metadata":{}}', 2)]
