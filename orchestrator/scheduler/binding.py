@@ -76,10 +76,23 @@ class BindingPipeline:
         meta, body = reserved.pod.metadata, _binding(reserved.pod, reserved.node)
         try:
             await self._client.create(PODS, body, meta.namespace, into=bytes, name=meta.name, subresource="binding")
-        except (ApiError, Unreachable) as refused:
+        except Unreachable as lost:
+            is_bound = await self._is_bound_after_all(reserved)
+            logger.warning("pod.binding_unknown", pod=meta.key, node=reserved.node, why=str(lost)[:256], bound=is_bound)
+            return is_bound
+        except ApiError as refused:
             logger.warning("pod.not_bound", pod=meta.key, node=reserved.node, why=str(refused)[:256])
             return False
         return True
+
+    async def _is_bound_after_all(self, reserved: Reserved) -> bool:
+        """Ask, since the write may have happened: until the watch tells, others would get the pod's room."""
+        meta = reserved.pod.metadata
+        try:
+            newest = await self._client.get(PODS, meta.name, meta.namespace, into=PodView)
+        except (ApiError, Unreachable):
+            return False
+        return newest.metadata.uid == meta.uid and newest.spec.node_name == reserved.node
 
 
 def _binding(pod: PodView, node: str) -> dict[str, Any]:
