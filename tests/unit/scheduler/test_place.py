@@ -24,6 +24,8 @@ from orchestrator.api.views.scheduling import (
 from orchestrator.scheduler.columns import Mask, Rows
 from orchestrator.scheduler.place import FixedCache, Placed, place
 from orchestrator.scheduler.plugins.affinity import Preferred, matching
+from orchestrator.scheduler.plugins.resources import Balanced, LeastAllocated
+from orchestrator.scheduler.plugins.spread import Spread
 from orchestrator.scheduler.plugins.taints import FewTaints, Tolerated, tolerates
 from orchestrator.scheduler.profile import DEFAULT_PROFILE
 from orchestrator.scheduler.request import CPU, MEMORY, PODS, Constraints
@@ -363,3 +365,33 @@ def test_rows_without_a_node_do_not_set_the_measure_of_a_preference() -> None:
     assert fixed.score is not None
     weight = dict((scorer.name, weight) for scorer, weight in DEFAULT_PROFILE.fixed_scorers)["PreferredNodeAffinity"]
     assert [fixed.score[table.row_of(name)] for name in ("ssd", "hdd")] == [weight, 0]
+
+
+def test_scores_of_resources_are_shares_of_what_would_be_left() -> None:
+    table = a_table(
+        a_node("empty", cpu="4", memory="8Gi"),
+        a_node("half", cpu="4", memory="8Gi"),
+        a_node("full", cpu="4", memory="8Gi"),
+        pods=[a_pod("a", cpu="1", memory="4Gi", node="half"), a_pod("b", cpu="9", memory="8Gi", node="full")],
+    )
+    request = request_of(a_pod(cpu="1", memory="2Gi"))
+    rows = [table.row_of(name) for name in ("empty", "half", "full")]
+    # What is left of cpu and memory: 3/4 and 3/4; 2/4 and 1/4; nothing.
+    assert list(LeastAllocated().score(request, table)[rows]) == [0.75, 0.375, 0]
+    assert list(Balanced().score(request, table)[rows]) == [1, 0.875, 1]
+
+
+def test_scores_of_spreading_count_nodes_and_zones_alike() -> None:
+    zones = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
+    nodes = [a_node(name, labels={"topology.kubernetes.io/zone": zone}) for name, zone in zones.items()]
+    running = [a_pod(f"p{number}", owner="rs", node=node) for number, node in enumerate(("a1", "a1", "b1"))]
+    table = a_table(*nodes, a_node("nowhere"), pods=[*running, a_pod("other", owner="db", node="c1")])
+    scores = Spread().score(request_of(a_pod(owner="rs")), table)
+    assert {name: scores[table.row_of(name)] for name in (*zones, "nowhere")} == {
+        "a1": 0,
+        "a2": 0.5,
+        "b1": 0.5,
+        "c1": 1,
+        "nowhere": 1,
+    }
+    assert set(Spread().score(request_of(a_pod()), table)) == {1}
