@@ -67,9 +67,6 @@ class PendingPods(Generic[W]):
     def __len__(self) -> int:
         return len(self._queued) + len(self._waiting)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._queued or key in self._waiting
-
     @property
     def unschedulable_count(self) -> int:
         """How many wait because they did not fit."""

@@ -217,3 +217,16 @@ def test_a_code_is_used_again_once_no_row_has_its_value() -> None:
     assert codes.count <= 3
     codes.set(0, None)
     assert list(codes.holds(np.arange(2), lambda value: value == "v999")) == [False, True]
+
+
+def test_a_port_that_two_pods_hold_is_free_when_both_have_gone() -> None:
+    table = a_table(a_node("n1"))
+    taken = table.tally(PortsTaken)
+    for name in "ab":
+        table.add_pod(request_of(a_pod(name, host_port=80)), "n1")
+    table.remove_pod("uid-a")
+    assert taken.rows_with(("10.0.0.1", "TCP", 80)) == [table.row_of("n1")]
+    assert taken.rows_with(("10.0.0.1", "UDP", 80)) == []
+    table.remove_pod("uid-b")
+    assert taken.rows_with(("10.0.0.1", "TCP", 80)) == []
+    assert taken._holders == {}, "nothing is kept of pods that have gone"
