@@ -11,6 +11,8 @@ from orchestrator.api import resources
 from orchestrator.api.resources import Resource
 from orchestrator.api.views import cluster, workloads
 from orchestrator.api.views.meta import LeaseView, MetaView, ObjectReference
+from orchestrator.api.views.sharing import Sharing
+from orchestrator.controllers.slim import slim
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.informer import HasMetadata, Informer
@@ -84,13 +86,16 @@ class Informers:
         self._informers: dict[Resource, Informer[Any]] = {}
         self._views: dict[Resource, type] = {}
         self._group: asyncio.TaskGroup | None = None
+        sharing = Sharing()
+        self._keeps: dict[Resource, Callable[[Any], Any]] = {resources.PODS: lambda pod: slim(pod, sharing)}
 
     def of(self, resource: Resource, view: type[V]) -> Informer[V]:
         """The informer of a resource. All who ask must want the same view: one cache, one decoding."""
         informer = self._informers.get(resource)
         if informer is None:
             indexes: dict[str, Index] = {"owner": _owners, **_EXTRA_INDEXES.get(resource, {})}
-            informer = Informer(self._client, resource, view, indexes=indexes)
+            keep = self._keeps.get(resource)
+            informer = Informer(self._client, resource, view, indexes=indexes, keep=keep)
             self._informers[resource], self._views[resource] = informer, view
             if self._group is not None:
                 self._run(self._group, informer)

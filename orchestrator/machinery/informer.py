@@ -229,7 +229,13 @@ class Informer(Generic[V]):
 
     def _decode(self, data: bytes | msgspec.Raw) -> V:
         view = codec.decode_into(data, self._view)
-        return view if self._keep is None else self._keep(view)
+        if self._keep is None:
+            return view
+        try:
+            return self._keep(view)
+        except Exception:
+            logger.exception("informer.keep_failed", **self._counted("keep", view))
+            return view
 
     async def _watch(self) -> None:
         namespace, labels, fields = self._scope

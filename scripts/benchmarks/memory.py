@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 
 from orchestrator.api import codec
-from orchestrator.api.resources import NODES, PODS, Resource
+from orchestrator.api.resources import LEASES, NODES, PODS, REPLICASETS, Resource
 from orchestrator.machinery.client import Client, Listing
 from orchestrator.machinery.clock import SystemClock
+from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig
+from orchestrator.machinery.metrics import INFORMER_OBJECTS
 from orchestrator.machinery.tasks import settle_memory
 from orchestrator.machinery.watch_stream import WatchEvent
 from scripts.benchmarks.table import Context, Row
@@ -28,7 +30,9 @@ from scripts.benchmarks.table import Context, Row
 _NODES = 5_000
 _PODS = 150_000
 _PODS_OF_ONE_OWNER = 100
-_BARS = {"scheduler": "<= 350 MB"}
+_BARS = {"scheduler": "<= 350 MB", "controllers": "<= 300 MB"}
+#: Controllers' caches are full, and the first syncs of all owners are over.
+_SETTLED_S = 20.0
 
 
 def run(context: Context) -> list[Row]:
@@ -50,7 +54,7 @@ class FullCluster(Client):
         self, resource: Resource, namespace: str = "", *, limit: int = 0, continue_token: str = "", **_: Any
     ) -> Listing[Any]:
         """A page, each object as the bytes of it that the server sends."""
-        count, made = {PODS: (_PODS, _pod), NODES: (_NODES, _node)}[resource]
+        count, made = _CONTENT.get(resource, (0, _node))
         first = int(continue_token or 0)
         last = min(count, first + limit) if limit else count
         body = b"[" + b",".join(made(number) for number in range(first, last)) + b"]"
@@ -63,13 +67,70 @@ class FullCluster(Client):
         await asyncio.Event().wait()
         yield WatchEvent("BOOKMARK", b"{}")
 
+    async def request(self, method: str, path: str, **_: Any) -> bytes:
+        """Discovery of what there is; nobody's writes."""
+        kinds = {"/api/v1": _CONTENT, "/apis/apps/v1": {REPLICASETS: ()}, "/apis/coordination.k8s.io/v1": {LEASES: ()}}
+        if path == "/apis":
+            groups = [{"name": name, "preferredVersion": {"version": "v1"}} for name in ("apps", "coordination.k8s.io")]
+            return codec.encode({"groups": groups})
+        if method != "GET" or path not in kinds:
+            raise Unreachable(f"{method} {path}")
+        verbs = ["list", "watch", "delete"]
+        return codec.encode(
+            {
+                "resources": [
+                    {"name": one.plural, "kind": one.kind, "namespaced": one.namespaced, "verbs": verbs}
+                    for one in kinds[path]
+                    if path.endswith(one.api_version)
+                ]
+            }
+        )
+
 
 def _node(number: int) -> bytes:
     name = f"node-{number:05}"
     labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": f"zone-{number % 3}"}
     amounts = {"cpu": "32", "memory": "128Gi", "pods": "110", "ephemeral-storage": "500Gi"}
     meta = {"name": name, "uid": _uid(number), "resourceVersion": str(number + 1), "labels": labels}
-    return json.dumps({"metadata": meta, "spec": {}, "status": {"allocatable": amounts, "capacity": amounts}}).encode()
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": "2026-11-28T12:00:00Z"}
+    status = {"allocatable": amounts, "capacity": amounts, "conditions": [ready]}
+    cidr = f"10.{number >> 8 & 255}.{number & 255}.0/24"
+    return json.dumps({"metadata": meta, "spec": {"podCIDR": cidr, "podCIDRs": [cidr]}, "status": status}).encode()
+
+
+def _lease(number: int) -> bytes:
+    meta = {"name": f"node-{number:05}", "namespace": "kube-node-lease", "uid": _uid(number + 10**8)}
+    spec = {"holderIdentity": f"node-{number:05}", "renewTime": "2026-11-28T12:00:00.000000Z"}
+    return json.dumps({"metadata": {**meta, "resourceVersion": str(number + 1)}, "spec": spec}).encode()
+
+
+def _replicaset(owner: int) -> bytes:
+    """What owns a hundred of the pods, as wanted and as reported."""
+    app, template = _owner(owner)
+    labels = {"app": app, "pod-template-hash": template, "tier": "front"}
+    meta = {
+        "name": f"{app}-{template}",
+        "namespace": f"team-{owner % 200:03}",
+        "uid": _uid(owner),
+        "resourceVersion": str(owner + 1),
+        "generation": 1,
+        "labels": labels,
+    }
+    template_ = {"metadata": {"labels": labels}, "spec": _spec(owner * _PODS_OF_ONE_OWNER)}
+    counts = dict.fromkeys(("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"), 100)
+    spec = {"replicas": _PODS_OF_ONE_OWNER, "selector": {"matchLabels": labels}, "template": template_}
+    status = {**counts, "terminatingReplicas": 0, "observedGeneration": 1}
+    return json.dumps({"metadata": meta, "spec": spec, "status": status}).encode()
+
+
+def _owner(owner: int) -> tuple[str, str]:
+    return f"service-{owner:04}", f"{owner * 31337 & 0xFFFFFFFFF:010x}"
+
+
+def _moment(number: int) -> str:
+    """When a pod came: four a second do."""
+    second = number // 4
+    return f"2026-11-{second // 86_400 + 1:02}T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 
 def _uid(number: int) -> str:
@@ -79,14 +140,14 @@ def _uid(number: int) -> str:
 def _pod(number: int) -> bytes:
     """A running pod of a ReplicaSet, about 3 kB, as controllers and node agents leave it."""
     owner = number // _PODS_OF_ONE_OWNER
-    app, template = f"service-{owner:04}", f"{owner * 31337 & 0xFFFFFFFFF:010x}"
+    app, template = _owner(owner)
     meta = {
         "name": f"{app}-{template}-{number % 46656:05}",
         "generateName": f"{app}-{template}-",
         "namespace": f"team-{owner % 200:03}",
         "uid": _uid(number + 10**7),
         "resourceVersion": str(10**6 + number),
-        "creationTimestamp": "2026-11-28T12:00:00Z",
+        "creationTimestamp": _moment(number),
         "labels": {"app": app, "pod-template-hash": template, "tier": "front"},
         "ownerReferences": [
             {
@@ -142,7 +203,7 @@ def _spec(number: int) -> dict[str, Any]:
 
 def _status(number: int) -> dict[str, Any]:
     conditions = [
-        {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": "2026-11-28T12:00:01Z"}
+        {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": _moment(number)}
         for kind in ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     ]
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
@@ -165,6 +226,29 @@ def _status(number: int) -> dict[str, Any]:
     }
 
 
+_CONTENT = {
+    PODS: (_PODS, _pod),
+    NODES: (_NODES, _node),
+    REPLICASETS: (_PODS // _PODS_OF_ONE_OWNER, _replicaset),
+    LEASES: (_NODES, _lease),
+}
+
+
+async def _controllers() -> None:
+    from orchestrator.controllers.context import ControllersConfig  # noqa: PLC0415 - see below
+    from orchestrator.controllers.registry import run_all  # noqa: PLC0415 - each part loads what its process loads
+
+    async with FullCluster(ClientConfig(server="http://127.0.0.1:1")) as client:
+        settle_memory()
+        config = ControllersConfig(node_monitor_grace_s=3600.0)  # no heartbeats come here
+        task = asyncio.get_running_loop().create_task(run_all(client, SystemClock(), config), name="controllers")
+        held = INFORMER_OBJECTS.labels(PODS.plural)
+        while held._value.get() < _PODS:  # noqa: ASYNC110 - a benchmark may look every so often
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(_SETTLED_S)
+        task.cancel()
+
+
 async def _scheduler() -> None:
     from orchestrator.scheduler.shell import Scheduler  # noqa: PLC0415 - each part loads what its process loads
 
@@ -185,5 +269,5 @@ def _megabytes() -> Iterator[float]:
 
 
 if __name__ == "__main__":
-    asyncio.run({"scheduler": _scheduler}[sys.argv[1]]())
+    asyncio.run({"scheduler": _scheduler, "controllers": _controllers}[sys.argv[1]]())
     print(*(f"{megabytes:.0f}" for megabytes in _megabytes()))

@@ -256,6 +256,20 @@ async def test_a_handler_that_raises_misses_that_object_and_stops_nobody() -> No
     assert failures("handle") == before + 2
 
 
+async def test_what_cannot_be_made_smaller_is_held_as_it_came() -> None:
+    def choosy(pod: MetaView) -> MetaView:
+        if pod.metadata.name == "poison":
+            raise TypeError("unhashable type: 'dict'")
+        return pod
+
+    informer = Informer(Client(ClientConfig(server="http://127.0.0.1:1")), PODS, MetaView, keep=choosy)
+    before = failures("keep")
+    informer.apply(an_event("ADDED", a_pod("poison", 1)))
+    informer.apply(an_event("ADDED", a_pod("a", 2)))
+    assert {pod.metadata.name for pod in informer.values()} == {"poison", "a"}
+    assert failures("keep") == before + 1
+
+
 async def test_an_index_that_raises_leaves_the_object_out_and_stops_nobody() -> None:
     client = Client(ClientConfig(server="http://127.0.0.1:1"))
     informer = Informer(client, PODS, MetaView, indexes={"app": lambda pod: [pod.metadata.labels["app"]]})
