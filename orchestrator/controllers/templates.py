@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from orchestrator.api.codec import copied
 from orchestrator.api.objects import Object
+from orchestrator.api.strategies.pod_defaults import default_template
 
 #: The label by which a Deployment tells the pods of its ReplicaSets apart.
 TEMPLATE_HASH = "pod-template-hash"
@@ -39,8 +41,20 @@ def without_hash_label(template: Object) -> Object:
 
 
 def same_template(one: Object, other: Object) -> bool:
-    """Whether two templates make the same pods, hash labels aside."""
-    return _meaning(without_hash_label(one)) == _meaning(without_hash_label(other))
+    """Whether two templates make the same pods, hash labels aside.
+
+    Each is compared as it would be stored today: one that an older release stored lacks the defaults that came since,
+    and that is no change of its user's.
+    """
+    if _meaning(without_hash_label(one)) == _meaning(without_hash_label(other)):
+        return True
+    return _meaning(_as_of_today(one)) == _meaning(_as_of_today(other))
+
+
+def _as_of_today(template: Object) -> Object:
+    fresh = copied(without_hash_label(template))
+    default_template(fresh)
+    return fresh
 
 
 def _meaning(template: Object) -> Object:
