@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from orchestrator.api.doors import Leads
+from orchestrator.api.kinds import SERVICE_ADDRESSES
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import SERVICES
 from orchestrator.machinery.clock import Clock
@@ -48,9 +50,6 @@ from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.base import Store
 
 logger = get_logger(__name__)
-
-#: Subresources that the node agents answer.
-_FORWARDED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 
 _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]]] = {
     "get": reads.get,
@@ -115,7 +114,7 @@ def build_server(
         authenticator=authenticator,
         authorizer=authorizer,
         admission=admission,
-        addresses=addresses,
+        ledgers={SERVICE_ADDRESSES: addresses},
         clock=clock,
         dice=dice,
         issuer=issuer,
@@ -193,7 +192,7 @@ class ApiServer:
         if request.resource:
             if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
                 raise refusals.no_such_resource()
-            if request.subresource in _FORWARDED and request.subresource in kind.connect and self.core.forward:
+            if request.subresource and self.core.forward and isinstance(kind.door(request.subresource), Leads):
                 await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
                 return await self._stream(self.core.forward(call.http, request, self.core.cache))
         level, flow = level_of(attributes), call.user.name

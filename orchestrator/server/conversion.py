@@ -1,26 +1,25 @@
-"""Between the shape a kind is served in and the one it is stored in: all events are stored as core events."""
+"""Between the shape a kind is served in and the one it is stored in, as its row says."""
 
 from __future__ import annotations
 
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.api.strategies import events
 
 
 def inward(kind: Kind, obj: Object) -> Object:
     """The object as it is stored."""
-    return events.to_core(obj) if kind.stored_as else obj
+    return obj if kind.conversion is None else kind.conversion.inward(obj)
 
 
 def outward(kind: Kind, obj: Object) -> Object:
     """A stored object as this kind serves it."""
-    return events.from_core(obj) if kind.stored_as else obj
+    return obj if kind.conversion is None else kind.conversion.outward(obj)
 
 
 def served(kind: Kind, value: bytes) -> bytes:
     """Stored, stamped bytes as this kind serves them; still stamped, and the very same bytes for nearly every kind."""
-    if kind.stored_as is None:
+    if kind.conversion is None:
         return value
     obj = outward(kind, codec.decode(value))
     revision = obj["metadata"].get("resourceVersion")

@@ -17,7 +17,6 @@ from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
-from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.authentication.base import Authenticated, User
 from orchestrator.server.authorization.base import Authorizer
 from orchestrator.server.gate.gate import NO_SEAT, Seat
@@ -26,6 +25,7 @@ from orchestrator.server.negotiation import Accepted
 from orchestrator.server.requests import Request
 from orchestrator.server.served import Served
 from orchestrator.server.watch_cache import WatchCache
+from orchestrator.server.writing.claims import Ledgers
 from orchestrator.store.base import Store
 
 
@@ -57,7 +57,7 @@ class Core:
     authenticator: Authenticates
     authorizer: Authorizer
     admission: Admission
-    addresses: ServiceAddresses
+    ledgers: Ledgers
     clock: Clock
     dice: random.Random
     issuer: TokenIssuer | None = None

@@ -77,7 +77,7 @@ class NodeConnections:
 
     async def forward(self, request: web.BaseRequest, parsed: Request, objects: Objects) -> web.StreamResponse:
         """Answer a request for one of the subresources above; raises `ApiError` as long as nothing was sent."""
-        if parsed.resource == NODES.plural:
+        if parsed.subresource == "proxy":
             return await self._proxy_to_node(request, parsed, objects)
         pod = _pod(objects, parsed)
         match parsed.subresource:

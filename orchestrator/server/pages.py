@@ -10,7 +10,6 @@ from itertools import islice
 
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
-from orchestrator.api.resources import PODS
 from orchestrator.server.list_options import Position
 from orchestrator.server.watch_cache import Collection
 from orchestrator.server.watches import Filter, Side
@@ -41,14 +40,16 @@ async def of_cache(collection: Collection, kind: Kind, filter_: Filter, after: P
 
 
 def candidates(collection: Collection, kind: Kind, filter_: Filter, after: Position | None = None) -> list[Item]:
-    """What a filter may select of what is there now, in key order; only few where it names a node or an object."""
+    """What a filter may select of what is there now, in key order; few where it names one, or indexed values."""
     bound = _position_of(after) if after is not None else ""
-    name, node = filter_.fields.exact("metadata.name"), filter_.fields.exact("spec.nodeName")
+    name = filter_.fields.exact("metadata.name")
+    indexed = ((index.field, filter_.fields.exact(index.field)) for index in kind.indexes)
+    field, wanted = next(((field, wanted) for field, wanted in indexed if wanted), ("", ""))
     if name and (filter_.namespace or not kind.resource.namespaced):
         value = collection.get(filter_.namespace, name)
         found = [] if value is None else [(filter_.namespace, name, value)]
-    elif node and kind.resource == PODS:
-        found = [_item(value) for value in collection.on_node(node)]
+    elif wanted:
+        found = [_item(value) for value in collection.by_index(field, wanted)]
     else:
         return list(collection.items(filter_.namespace, after))
     return [item for item in found if _position_of(item) > bound]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.api.problems import Problem
-from orchestrator.api.problems import invalid as negative
 from orchestrator.api.resources import Resource
 from orchestrator.machinery.errors import (
     AlreadyExists,
@@ -60,11 +59,6 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> Conflict:
 def invalid(resource: Resource, name: str, problems: Sequence[Problem]) -> Invalid:
     """The object breaks rules of its kind."""
     return Invalid.of(group=resource.group, kind=resource.kind, name=name, problems=problems)
-
-
-def invalid_replicas(replicas: int) -> Problem:
-    """A scale below zero."""
-    return negative("spec.replicas", replicas, "must be greater than or equal to 0")
 
 
 def bad_parameter(name: str, value: str, why: str) -> BadRequest:

@@ -207,7 +207,7 @@ class TokenIssuer:
                 "recreated"
             )
         claims: dict[str, Any] = {kind.lower(): {"name": name, "uid": uid}}
-        if resource is PODS:
+        if kind == "Pod":
             if bound["spec"].get("serviceAccountName") != account:
                 raise BadRequest(
                     f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount '

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, islice
 from typing import Literal
 
-import msgspec
-
 from orchestrator.api import codec
-from orchestrator.api.resources import PODS, Resource
+from orchestrator.api.kinds import BUILT_IN, Index, Kinds
+from orchestrator.api.resources import Resource
 from orchestrator.server.watches import Event, Progress, Watchers, restamp
 from orchestrator.store.base import NEWEST_TIMEOUT_S, Batch, Store
 
@@ -28,14 +27,6 @@ _WINDOW_BYTES_MAX = 8 << 20
 
 #: Called with (old, new) stamped bytes after a change has been applied; must be quick and must not raise.
 Listener = Callable[[bytes | None, bytes | None], None]
-
-
-class _PodSpec(msgspec.Struct, rename="camel", gc=False):
-    node_name: str = ""
-
-
-class _PodNode(msgspec.Struct, gc=False):
-    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
 
 
 def key_of(resource: Resource, namespace: str, name: str) -> str:
@@ -76,18 +67,40 @@ class _Bucket:
         return self.values
 
 
+class _Indexed:
+    """The keys of a collection by the value of one field; those without a value are not in it."""
+
+    __slots__ = ("index", "keys")
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.keys: dict[str, dict[tuple[str, str], None]] = {}
+
+    def change(self, key: tuple[str, str], old: bytes | None, new: bytes | None) -> Iterator[tuple[str, str]]:
+        """Follow a change of one object; returns the field with the values that it had and has."""
+        before = self.index.of(old) if old is not None else ""
+        after = self.index.of(new) if new is not None else ""
+        if before and (after != before or new is None) and (there := self.keys.get(before)) is not None:
+            there.pop(key, None)
+            if not there:
+                del self.keys[before]
+        if after:
+            self.keys.setdefault(after, {})[key] = None
+        return ((self.index.field, one) for one in {before, after} if one)
+
+
 class Collection:
     """One resource's objects, window and watchers."""
 
-    def __init__(self, *, progress: Progress, by_node: bool) -> None:
+    def __init__(self, *, progress: Progress, indexes: Sequence[Index] = ()) -> None:
         revision = progress.revision
-        self.watchers = Watchers(progress)
+        self.watchers = Watchers(progress, [index.field for index in indexes])
         self.listeners: list[Listener] = []
         #: The newest revision that changed anything in here.
         self.changed = revision
         self._buckets: dict[str, _Bucket] = {}
         self._namespaces: list[str] | None = []
-        self._nodes: dict[str, dict[tuple[str, str], None]] | None = {} if by_node else None
+        self._indexes = tuple(_Indexed(index) for index in indexes)
         self._window: deque[Event] = deque()
         self._window_bytes = 0
         #: Watches resume from this revision on.
@@ -125,10 +138,10 @@ class Collection:
         # The first change of an object since then tells what was there before.
         return {(event.namespace, event.name): event.old for event in reversed(events)}
 
-    def on_node(self, node: str) -> list[bytes]:
-        """Pods by `spec.nodeName`, in key order."""
-        assert self._nodes is not None
-        keys = sorted(self._nodes.get(node, ()), key=lambda key: (key[0] + "/", key[1]))
+    def by_index(self, field: str, value: str) -> list[bytes]:
+        """The objects of which an indexed field has this value, in key order."""
+        indexed = next(one for one in self._indexes if one.index.field == field)
+        keys = sorted(indexed.keys.get(value, ()), key=lambda key: (key[0] + "/", key[1]))
         return [self._buckets[namespace].values[name] for namespace, name in keys]
 
     def since(self, revision: int) -> list[Event] | None:
@@ -146,8 +159,8 @@ class Collection:
     def load(self, namespace: str, name: str, value: bytes) -> None:
         """Take in an object that was there before anybody watched."""
         self._bucket(namespace).put(name, value)
-        if self._nodes is not None:
-            self._index(namespace, name, _node_of(value))
+        for indexed in self._indexes:
+            indexed.change((namespace, name), None, value)
 
     def apply(self, namespace: str, name: str, value: bytes | None, revision: int) -> None:
         """Take in a change; `value` None is a deletion, whose event shows what was there last."""
@@ -160,13 +173,7 @@ class Collection:
                 self._namespaces = None
         else:
             bucket.put(name, value)
-        node = old_node = ""
-        if self._nodes is not None:
-            node, old_node = _node_of(value), _node_of(old)
-            if node != old_node or value is None:
-                self._unindex(namespace, name, old_node)
-            if value is not None:
-                self._index(namespace, name, node)
+        concerned = [one for indexed in self._indexes for one in indexed.change((namespace, name), old, value)]
         self.changed = revision
         kind: Literal["ADDED", "MODIFIED", "DELETED"] = (
             "DELETED" if value is None else "ADDED" if not old else "MODIFIED"
@@ -178,7 +185,7 @@ class Collection:
             shown = restamp(old, revision)
         event = Event(kind, namespace, name, shown, old, revision)
         self._remember(event)
-        self.watchers.publish(event, node, old_node)
+        self.watchers.publish(event, concerned)
         for listener in self.listeners:
             listener(old, value)
 
@@ -223,28 +230,13 @@ class Collection:
             self._namespaces = sorted(self._buckets, key=lambda namespace: namespace + "/")
         return self._namespaces
 
-    def _index(self, namespace: str, name: str, node: str) -> None:
-        assert self._nodes is not None
-        if node:
-            self._nodes.setdefault(node, {})[namespace, name] = None
-
-    def _unindex(self, namespace: str, name: str, node: str) -> None:
-        assert self._nodes is not None
-        if node and (there := self._nodes.get(node)) is not None:
-            there.pop((namespace, name), None)
-            if not there:
-                del self._nodes[node]
-
-
-def _node_of(value: bytes | None) -> str:
-    return codec.decode_into(value, _PodNode).spec.node_name if value is not None else ""
-
 
 class WatchCache:
     """All collections. `start`, then `run` in a task; reads that must be fresh `wait_fresh` first."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kinds: Kinds = BUILT_IN) -> None:
         self._store = store
+        self._indexes = {(row.storage.group, row.storage.plural): row.indexes for row in kinds.rows if row.indexes}
         self._collections: dict[tuple[str, str], Collection] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
@@ -290,9 +282,8 @@ class WatchCache:
         return self.collection(resource).values(namespace)
 
     def by_index(self, resource: Resource, index: str, value: str) -> Iterable[bytes]:
-        """Pods by `spec.nodeName`: the one index there is."""
-        assert (resource.plural, index) == ("pods", "spec.nodeName"), "no such index"
-        return self.collection(resource).on_node(value)
+        """Objects by a field that their row has an index of."""
+        return self.collection(resource).by_index(index, value)
 
     def subscribe(self, resource: Resource, listener: Listener) -> None:
         """Call `listener(old, new)` for every change from here on, after it has been applied."""
@@ -352,6 +343,6 @@ class WatchCache:
     def _collection(self, group: str, plural: str) -> Collection:
         collection = self._collections.get((group, plural))
         if collection is None:
-            is_pods = (group, plural) == (PODS.group, PODS.plural)
-            collection = self._collections[group, plural] = Collection(progress=self._progress, by_node=is_pods)
+            indexes = self._indexes.get((group, plural), ())
+            collection = self._collections[group, plural] = Collection(progress=self._progress, indexes=indexes)
         return collection

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -221,12 +221,14 @@ def encode_event(type_: str, encoded: bytes) -> bytes:
 class Watchers:
     """All watchers of one resource, found by what they ask for: an event costs what it concerns, not how many watch."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, indexes: Sequence[str] = ()) -> None:
         self._progress = progress
+        self._indexes = tuple(indexes)
         self._anywhere: dict[Watcher, None] = {}
         self._by_namespace: dict[str, dict[Watcher, None]] = {}
         self._by_name: dict[str, dict[Watcher, None]] = {}
-        self._by_node: dict[str, dict[Watcher, None]] = {}
+        # By field and value, of the fields that the collection has an index of.
+        self._by_index: dict[tuple[str, str], dict[Watcher, None]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -250,8 +252,8 @@ class Watchers:
             if not there and key:
                 del home[key]
 
-    def publish(self, event: Event, node: str, old_node: str) -> None:
-        """Hand an event to whom it concerns; `node` and `old_node` are a pod's `spec.nodeName` after and before."""
+    def publish(self, event: Event, indexed: Iterable[tuple[str, str]] = ()) -> None:
+        """Hand an event to whom it concerns; `indexed` are the values of indexed fields, those before it too."""
         if not self._count:
             return
         concerned: list[Iterable[Watcher]] = [self._anywhere]
@@ -259,10 +261,9 @@ class Watchers:
             concerned.append(there)
         if there := self._by_name.get(event.name):
             concerned.append(there)
-        if node and (there := self._by_node.get(node)):
-            concerned.append(there)
-        if old_node and old_node != node and (there := self._by_node.get(old_node)):
-            concerned.append(there)
+        for one in indexed:
+            if there := self._by_index.get(one):
+                concerned.append(there)
         fanned = Fanned(event)
         for group in concerned:
             for watcher in group:
@@ -270,13 +271,13 @@ class Watchers:
                 if encoded is not None:
                     watcher.offer(encoded)
 
-    def _home(self, filter_: Filter) -> tuple[dict[str, dict[Watcher, None]], str]:
+    def _home(self, filter_: Filter) -> tuple[dict[Any, dict[Watcher, None]], Any]:
         name = filter_.fields.exact("metadata.name")
         if name:
             return self._by_name, name
-        node = filter_.fields.exact("spec.nodeName")
-        if node:
-            return self._by_node, node
+        for field in self._indexes:
+            if value := filter_.fields.exact(field):
+                return self._by_index, (field, value)
         if filter_.namespace:
             return self._by_namespace, filter_.namespace
         return {"": self._anywhere}, ""

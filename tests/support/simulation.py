@@ -273,7 +273,7 @@ class FakeApi:
         assert row is not None
         if subresource == "status":
             obj = {**old, "status": obj.get("status", {})}
-        elif row.status and method != "change":
+        elif row.door("status") and method != "change":
             obj = {**obj, "status": old.get("status", {})}
         row.strategy.default(obj)
         meta = obj["metadata"]

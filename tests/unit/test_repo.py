@@ -165,6 +165,34 @@ def test_json_is_encoded_and_decoded_in_one_place():
     assert users <= {"orchestrator/api/codec.py"}
 
 
+def test_the_server_never_asks_which_kind_it_holds():
+    """What differs from kind to kind is in its row. Policies may name resources: that is what they are about."""
+    for path in modules():
+        name = name_of(path)
+        if not name.startswith("orchestrator/server/"):
+            continue
+        named = resources_named_in(path)
+        is_policy = name.startswith(("orchestrator/server/admission/", "orchestrator/server/authorization/"))
+        for node in ast.walk(tree_of(path)):
+            if not isinstance(node, ast.Compare):
+                continue
+            words = [ast.unparse(one) for one in ast.walk(node) if isinstance(one, ast.Name | ast.Attribute)]
+            asked = [word for word in words if word in named or re.fullmatch(r"resources\.[A-Z_]+", word)]
+            by_identity = any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
+            assert not asked or (is_policy and not by_identity), f"{name}:{node.lineno}: put it into the row"
+
+
+def resources_named_in(path: Path) -> set[str]:
+    """The names of single resources that a module imports."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "orchestrator.api.resources"
+        for alias in node.names
+        if alias.name.isupper()
+    }
+
+
 def imports(path: Path, name: str) -> bool:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import) and any(a.name == name or a.name.startswith(name + ".") for a in node.names):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.api import resources
-from orchestrator.api.kinds.kind import VERBS, Kind, ScalePaths
+from orchestrator.api.doors import STATUS, Door, Issue, Leads, Removal, Scale
+from orchestrator.api.kinds.kind import VERBS, Conversion, Index, Kind
 from orchestrator.api.kinds.kinds import Kinds
 from orchestrator.api.printing import (
     certificates as certificate_columns,
@@ -41,6 +42,9 @@ from orchestrator.api.strategies import (
 )
 from orchestrator.api.strategies.base import Strategy
 
+#: The server's ledger of ClusterIPs and node ports.
+SERVICE_ADDRESSES = "service addresses"
+
 
 def _review(group: str, plural: str, kind: str, *, namespaced: bool = False) -> Kind:
     """A question put to the API server by creating it; nothing is stored."""
@@ -53,6 +57,21 @@ def _review(group: str, plural: str, kind: str, *, namespaced: bool = False) -> 
     )
 
 
+def _leads(name: str, kind: str, *verbs: str) -> Door:
+    return Leads(name=name, kind=kind, verbs=verbs)
+
+
+_OBJECT_VERBS = ("create", "delete", "get", "patch", "update")
+_POD_DOORS = (
+    STATUS,
+    pods.Binding(),
+    Removal(name="eviction", kind="Eviction", group="policy", version="v1"),
+    _leads("attach", "PodAttachOptions", "create", "get"),
+    _leads("exec", "PodExecOptions", "create", "get"),
+    _leads("log", "Pod", "get"),
+    _leads("portforward", "PodPortForwardOptions", "create", "get"),
+)
+
 BUILT_IN = Kinds(
     (
         Kind(
@@ -60,8 +79,7 @@ BUILT_IN = Kinds(
             singular="namespace",
             short_names=("ns",),
             strategy=namespaces.NAMESPACES_STRATEGY,
-            status=True,
-            connect=("finalize",),
+            doors=(STATUS, namespaces.Finalize()),
             columns=cluster_columns.NAMESPACES,
             verbs=tuple(verb for verb in VERBS if verb != "deletecollection"),
         ),
@@ -70,8 +88,7 @@ BUILT_IN = Kinds(
             singular="node",
             short_names=("no",),
             strategy=nodes.NODES_STRATEGY,
-            status=True,
-            connect=("proxy",),
+            doors=(STATUS, _leads("proxy", "NodeProxyOptions", *_OBJECT_VERBS)),
             columns=cluster_columns.NODES,
         ),
         Kind(
@@ -80,8 +97,9 @@ BUILT_IN = Kinds(
             short_names=("po",),
             categories=("all",),
             strategy=pods.PODS_STRATEGY,
-            status=True,
-            connect=("attach", "binding", "eviction", "exec", "log", "portforward"),
+            doors=_POD_DOORS,
+            indexes=(Index("spec.nodeName", pods.node_of),),
+            returns_deleted=True,
             columns=pod_columns.PODS,
         ),
         Kind(
@@ -90,7 +108,9 @@ BUILT_IN = Kinds(
             short_names=("svc",),
             categories=("all",),
             strategy=services.SERVICES_STRATEGY,
-            status=True,
+            doors=(STATUS,),
+            claims=(SERVICE_ADDRESSES,),
+            returns_deleted=True,
             columns=network_columns.SERVICES,
         ),
         Kind(
@@ -118,7 +138,7 @@ BUILT_IN = Kinds(
             singular="serviceaccount",
             short_names=("sa",),
             strategy=configuration.SERVICEACCOUNTS_STRATEGY,
-            connect=("token",),
+            doors=(Issue(name="token", kind="TokenRequest", group="authentication.k8s.io", version="v1"),),
             columns=configuration_columns.SERVICEACCOUNTS,
         ),
         Kind(
@@ -134,8 +154,7 @@ BUILT_IN = Kinds(
             short_names=("rs",),
             categories=("all",),
             strategy=apps.REPLICASETS_STRATEGY,
-            status=True,
-            scale=ScalePaths(),
+            doors=(STATUS, Scale()),
             columns=workload_columns.REPLICASETS,
         ),
         Kind(
@@ -144,8 +163,7 @@ BUILT_IN = Kinds(
             short_names=("deploy",),
             categories=("all",),
             strategy=apps.DEPLOYMENTS_STRATEGY,
-            status=True,
-            scale=ScalePaths(),
+            doors=(STATUS, Scale()),
             columns=workload_columns.DEPLOYMENTS,
         ),
         Kind(
@@ -154,8 +172,7 @@ BUILT_IN = Kinds(
             short_names=("sts",),
             categories=("all",),
             strategy=apps.STATEFULSETS_STRATEGY,
-            status=True,
-            scale=ScalePaths(),
+            doors=(STATUS, Scale()),
             columns=workload_columns.STATEFULSETS,
         ),
         Kind(
@@ -171,14 +188,14 @@ BUILT_IN = Kinds(
             strategy=events.EVENTS_V1_STRATEGY,
             columns=event_columns.EVENTS,
             stored_as=resources.CORE_EVENTS,
+            conversion=Conversion(events.to_core, events.from_core),
         ),
         Kind(
             resource=resources.CERTIFICATESIGNINGREQUESTS,
             singular="certificatesigningrequest",
             short_names=("csr",),
             strategy=certificates.CERTIFICATESIGNINGREQUESTS_STRATEGY,
-            status=True,
-            connect=("approval",),
+            doors=(STATUS, certificates.Approval()),
             columns=certificate_columns.CERTIFICATESIGNINGREQUESTS,
         ),
         Kind(

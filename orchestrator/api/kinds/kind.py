@@ -1,26 +1,19 @@
-"""What a row of the table of kinds says: a kind's names, scope, verbs, subresources, columns and rules."""
+"""What a row of the table of kinds says: a kind's names, scope, verbs, columns, and its behaviour."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.api.doors import Door
+from orchestrator.api.objects import Object
 from orchestrator.api.printing.columns import PLAIN, Column
 from orchestrator.api.resources import Resource
 from orchestrator.api.strategies.base import Strategy
 
 #: Every verb of a stored resource.
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalePaths:
-    """Where the `scale` subresource finds its fields in the object."""
-
-    spec_replicas: tuple[str, ...] = ("spec", "replicas")
-    status_replicas: tuple[str, ...] = ("status", "replicas")
-    selector: tuple[str, ...] = ("spec", "selector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +27,48 @@ class Subresource:
     version: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A field by which the watch cache finds objects quickly: its name, and how stored bytes are asked for it."""
+
+    field: str
+    of: Callable[[bytes], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Between the shape that a kind is served in and the one of the resource that it is stored as."""
+
+    inward: Callable[[Object], Object]
+    outward: Callable[[Object], Object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One row. `connect` names subresources besides `status` and `scale`; `virtual` kinds are answered, not stored.
-
-    `definition` is the OpenAPI schema of a kind that is not among Kubernetes' published definitions.
-    """
+    """One row: all that the server knows of a kind, its behaviour included. Rows are values, and compare as such."""
 
     resource: Resource
     singular: str
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    #: Defaults, rules, what a client may not set, who signs, how a deletion goes.
     strategy: Strategy
-    status: bool = False
-    scale: ScalePaths | None = None
-    connect: tuple[str, ...] = ()
+    #: The ways in besides the object itself.
+    doors: tuple[Door, ...] = ()
     columns: tuple[Column, ...] = PLAIN
+    #: The resource under which its objects are stored, if it is another one; then with a conversion.
     stored_as: Resource | None = None
+    conversion: Conversion | None = None
+    #: Fields by which the watch cache finds its objects.
+    indexes: tuple[Index, ...] = ()
+    #: What writing it takes of something shared: names of the server's ledgers.
+    claims: tuple[str, ...] = ()
+    #: Whether a deletion that is done at once answers with the object; else, with a Status.
+    returns_deleted: bool = False
     verbs: tuple[str, ...] = VERBS
+    #: Answered, not stored.
     virtual: bool = False
+    #: The OpenAPI schema of a kind that is not among Kubernetes' published definitions.
     definition: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
@@ -60,28 +76,16 @@ class Kind:
         """The resource under which its objects are stored."""
         return self.stored_as or self.resource
 
+    def door(self, name: str) -> Door | None:
+        """The door to a subresource."""
+        return next((door for door in self.doors if door.name == name), None)
+
     @property
     def subresources(self) -> tuple[Subresource, ...]:
         """All its subresources, by name."""
-        found = [_CONNECT[self.resource.plural, name] for name in self.connect]
-        if self.status:
-            found.append(Subresource("status", self.resource.kind, ("get", "patch", "update")))
-        if self.scale:
-            found.append(Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"))
+        found = []
+        for door in self.doors:
+            is_own = (door.group, door.version) == (self.resource.group, self.resource.version)
+            group, version = ("", "") if is_own else (door.group, door.version)
+            found.append(Subresource(door.name, door.kind or self.resource.kind, door.verbs, group, version))
         return tuple(sorted(found, key=lambda subresource: subresource.name))
-
-
-_CONNECT = {
-    ("pods", "attach"): Subresource("attach", "PodAttachOptions", ("create", "get")),
-    ("pods", "binding"): Subresource("binding", "Binding", ("create",)),
-    ("pods", "eviction"): Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
-    ("pods", "exec"): Subresource("exec", "PodExecOptions", ("create", "get")),
-    ("pods", "log"): Subresource("log", "Pod", ("get",)),
-    ("pods", "portforward"): Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
-    ("nodes", "proxy"): Subresource("proxy", "NodeProxyOptions", ("create", "delete", "get", "patch", "update")),
-    ("namespaces", "finalize"): Subresource("finalize", "Namespace", ("update",)),
-    ("serviceaccounts", "token"): Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),
-    ("certificatesigningrequests", "approval"): Subresource(
-        "approval", "CertificateSigningRequest", ("get", "patch", "update")
-    ),
-}

@@ -38,11 +38,20 @@ class Strategy:
     must_exist_for_update: bool = True
     #: Whether an update without resourceVersion is accepted and wins.
     allows_unconditional_update: bool = True
-    #: Seconds a graceful deletion takes by default; None: deletion is immediate.
+    #: Whether a deletion may take time: what `grace_seconds` says.
     graceful: bool = False
     #: Whether the garbage collector follows its owners and dependents (False: Kubernetes' `Unsupported`). What it does
     #: not follow is given no finalizer for it, since nobody would take that off.
     collected: bool = True
+    #: Why an object that is being deleted cannot be deleted again; empty where that does no harm.
+    deleted_twice: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Strategies are values: of one class and with the same settings, they have the same rules."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
     def prepare_create(self, obj: Object) -> None:
         """Drop what a client may not set on create (by default: `status`, where there is a status subresource)."""
@@ -70,6 +79,17 @@ class Strategy:
     def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
         """All rules the new status breaks."""
         return ()
+
+    def grace_seconds(self, obj: Object, requested: int | None) -> int:
+        """How long a deletion of this object takes; `requested` is what the client asks for."""
+        return 0
+
+    def is_held(self, obj: Object) -> bool:
+        """Whether the deletion waits for something besides finalizers and grace."""
+        return False
+
+    def mark_deleted(self, obj: Object) -> None:
+        """Have the object show that its deletion has begun, beyond what its metadata says."""
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         """The fields a field selector may name besides metadata.name and metadata.namespace, as strings."""

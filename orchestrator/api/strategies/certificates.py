@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from orchestrator.api import names
-from orchestrator.api.doors import Door
+from orchestrator.api.doors import Part
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, not_supported, required, too_long
 from orchestrator.api.strategies.base import Asker, Strategy
@@ -123,7 +123,7 @@ class _CertificateSigningRequests(SpecAndStatus):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval(Door):
+class Approval(Part):
     """`/approval`: only the conditions of the status may change."""
 
     name: str = "approval"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.api.doors import Door
+from orchestrator.api.doors import Part
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, invalid
 from orchestrator.api.strategies.base import Strategy
@@ -20,6 +20,16 @@ _NAME_LABEL = "kubernetes.io/metadata.name"
 class _Namespaces(SpecAndStatus):
     has_generation = False
     namespaced = False
+    deleted_twice = (
+        "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will "
+        "automatically be purged by the system."
+    )
+
+    def is_held(self, obj: Object) -> bool:
+        return bool((obj.get("spec") or {}).get("finalizers"))
+
+    def mark_deleted(self, obj: Object) -> None:
+        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
 
     def name_rule(self, name: str) -> Sequence[str]:
         return is_label(name)
@@ -66,10 +76,11 @@ class _Namespaces(SpecAndStatus):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finalize(Door):
+class Finalize(Part):
     """`/finalize`: only the finalizers of the spec may change; with the last of them, the namespace goes."""
 
     name: str = "finalize"
+    verbs: tuple[str, ...] = ("update",)
 
     def prepare(self, strategy: Strategy, obj: Object, old: Object | None, now: str) -> None:
         assert old is not None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from orchestrator.api import names
+import msgspec
+
+from orchestrator.api import codec, names
+from orchestrator.api.doors import Act
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, forbidden, not_supported, required
 from orchestrator.api.strategies.base import Strategy
@@ -23,9 +27,9 @@ from orchestrator.api.strategies.rules import is_subdomain
 
 __all__ = [
     "PODS_STRATEGY",
-    "grace_seconds",
+    "Binding",
+    "node_of",
     "qos_class",
-    "validate_binding",
     "validate_ephemeral_containers_update",
 ]
 
@@ -89,6 +93,15 @@ class _Pods(Strategy):
         problems = validate_object_meta(obj, namespaced=True, name_rule=is_subdomain, old=old)
         return [*problems, *validate_annotation_change(obj, old), *validate_pod_status(obj, old)]
 
+    def grace_seconds(self, obj: Object, requested: int | None) -> int:
+        """None for a pod that is on no node or has ended."""
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        if not spec.get("nodeName") or status.get("phase") in ("Failed", "Succeeded"):
+            return 0
+        period: int = requested if requested is not None else spec.get("terminationGracePeriodSeconds") or 0
+        # A negative period means what one second does: stop now, but tell the kubelet.
+        return period if period >= 0 else 1
+
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         return {
@@ -137,25 +150,56 @@ def validate_ephemeral_containers_update(obj: Object, old: Object) -> Sequence[P
     return [*_validate(obj, old), *validate_ephemeral_containers_change(obj, old)]
 
 
-def grace_seconds(obj: Object, requested: int | None) -> int:
-    """How long a graceful deletion may take: none for a pod that is on no node or has ended."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    if not spec.get("nodeName") or status.get("phase") in ("Failed", "Succeeded"):
-        return 0
-    period: int = requested if requested is not None else spec.get("terminationGracePeriodSeconds") or 0
-    # A negative period means what one second does: stop now, but tell the kubelet.
-    return period if period >= 0 else 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding(Act):
+    """`/binding`: the scheduler's decision, written once, with what it means for the pod's conditions."""
+
+    name: str = "binding"
+    kind: str = "Binding"
+    version: str = "v1"
+
+    def validate_body(self, body: Object) -> Sequence[Problem]:
+        target = body.get("target") or {}
+        problems: list[Problem] = []
+        if target.get("kind") not in (None, "", "Node"):
+            problems.append(not_supported("target.kind", target["kind"], ("Node", "<empty>")))
+        if not target.get("name"):
+            problems.append(required("target.name"))
+        return problems
+
+    def refusal(self, obj: Object, body: Object) -> str:
+        meta, spec = obj["metadata"], obj["spec"]
+        name = meta["name"]
+        if meta.get("deletionTimestamp"):
+            return f"pod {name} is being deleted, cannot be assigned to a host"
+        if spec.get("nodeName"):
+            return f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        if spec.get("schedulingGates"):
+            return f"pod {name} has non-empty .spec.schedulingGates"
+        return ""
+
+    def apply(self, obj: Object, body: Object, now: str) -> None:
+        meta = obj["metadata"]
+        obj["spec"]["nodeName"] = body["target"]["name"]
+        if annotations := body["metadata"].get("annotations"):
+            meta["annotations"] = {**(meta.get("annotations") or {}), **annotations}
+        status = obj.setdefault("status", {})
+        others = [one for one in status.get("conditions") or [] if one.get("type") != "PodScheduled"]
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+        status["conditions"] = [*others, scheduled]
 
 
-def validate_binding(binding: Object) -> Sequence[Problem]:
-    """The rules of a `Binding` posted to a pod."""
-    target = binding.get("target") or {}
-    problems: list[Problem] = []
-    if target.get("kind") not in (None, "", "Node"):
-        problems.append(not_supported("target.kind", target["kind"], ("Node", "<empty>")))
-    if not target.get("name"):
-        problems.append(required("target.name"))
-    return problems
+class _PodSpec(msgspec.Struct, rename="camel", gc=False):
+    node_name: str = ""
+
+
+class _PodNode(msgspec.Struct, gc=False):
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+
+
+def node_of(value: bytes) -> str:
+    """The `spec.nodeName` of a stored pod."""
+    return codec.decode_into(value, _PodNode).spec.node_name
 
 
 PODS_STRATEGY = _Pods()

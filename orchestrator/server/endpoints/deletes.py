@@ -6,7 +6,6 @@ import asyncio
 
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
-from orchestrator.api.resources import PODS, SERVICES
 from orchestrator.machinery.errors import NotFound
 from orchestrator.server import bodies, forms, list_options, refusals
 from orchestrator.server.answers import Answer, success
@@ -27,7 +26,7 @@ async def delete(call: Call) -> Answer:
     forms.check(call)
     options = deletion.options_of(await bodies.read_optional(call), call.request.query)
     stored = await shell.remove(call, kind, options)
-    if stored.is_gone and kind.resource not in (PODS, SERVICES):
+    if stored.is_gone and not kind.returns_deleted:
         resource = kind.resource
         meta = codec.decode(stored.value)["metadata"]
         return success({"name": meta["name"], "group": resource.group, "kind": resource.plural, "uid": meta.get("uid")})

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from orchestrator.api import codec
-from orchestrator.api.doors import STATUS, Inner, Main
-from orchestrator.api.kinds import Kind, ScalePaths
+from orchestrator.api.doors import Act, Issue, Leads, Part, Post, Removal, Scale
+from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.printing.workloads import SCALES
-from orchestrator.api.selectors import selector_of
-from orchestrator.api.strategies.certificates import Approval
-from orchestrator.api.strategies.namespaces import Finalize
-from orchestrator.api.strategies.pods import validate_binding
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
 from orchestrator.server import bodies, forms, patching, refusals
@@ -24,117 +18,93 @@ from orchestrator.server.endpoints import writes as main
 from orchestrator.server.writing import deletion, shell
 from orchestrator.server.writing.stages import admission_request
 
-_SCALE_VERSION = "autoscaling/v1"
-
 
 async def answer(call: Call) -> Answer:
     """A request for any of them. Raises `NotFound` for a subresource that the kind has not."""
-    kind, verb, name = call.kind, call.request.verb, call.request.subresource
-    match name, verb:
-        case "status", "get" if kind.status:
-            return await reads.get(call)
-        case "status", "update" if kind.status:
-            return await main.update(call, door=STATUS)
-        case "status", "patch" if kind.status:
-            return await main.patch(call, door=STATUS)
-        case "scale", "get" | "update" | "patch" if kind.scale is not None:
-            return await _scale(call, kind, kind.scale)
-        case "approval", "get" if name in kind.connect:
-            return await reads.get(call)
-        case "approval", "update" if name in kind.connect:
-            return await main.update(call, door=Approval())
-        case "approval", "patch" if name in kind.connect:
-            return await main.patch(call, door=Approval())
-        case "finalize", "update" if name in kind.connect:
-            return await main.update(call, door=Finalize())
-        case "binding", "create" if name in kind.connect:
-            return await _bind(call, kind)
-        case "eviction", "create" if name in kind.connect:
-            return await _evict(call, kind)
-        case "token", "create" if name in kind.connect:
-            return await _token(call, kind)
-    if any(name == subresource.name for subresource in kind.subresources):
+    kind, verb = call.kind, call.request.verb
+    door = kind.door(call.request.subresource)
+    if door is None:
+        raise refusals.no_such_resource()
+    if verb not in door.verbs or isinstance(door, Leads):
         raise refusals.not_allowed()
-    raise refusals.no_such_resource()
+    match door:
+        case Scale():
+            return await _scale(call, kind, door)
+        case Part() if verb == "get":
+            return await reads.get(call)
+        case Part() if verb == "update":
+            return await main.update(call, door=door)
+        case Part():
+            return await main.patch(call, door=door)
+        case Act():
+            return await _act(call, kind, door)
+        case Removal():
+            return await _remove(call, kind, door)
+        case Issue():
+            return await _issue(call, kind, door)
+    raise refusals.not_allowed()
 
 
-async def _bind(call: Call, kind: Kind) -> Answer:
-    """The scheduler's decision: written once, together with what it means for the pod's conditions."""
-    binding = await bodies.read_object(call, "v1", "Binding")
-    name = call.request.name
-    own = binding["metadata"].get("name")
+async def _posted(call: Call, door: Post) -> Object:
+    """What was posted, valid and meant for the object that the request names."""
+    body = await bodies.read_object(call, door.api_version, door.kind)
+    name, own = call.request.name, body["metadata"].get("name")
     if own and own != name:
         raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
-    if problems := validate_binding(binding):
-        raise Invalid.of(group="", kind="Binding", name=name, problems=problems)
-    node, uid = binding["target"]["name"], binding["metadata"].get("uid")
-    annotations = binding["metadata"].get("annotations") or {}
-    now = timestamp(call.core.clock.now())
-    _admit_creation(call, kind, binding, "binding")
-
-    def bind(pod: Object) -> Object:
-        meta, spec = pod["metadata"], pod["spec"]
-        if uid and uid != meta["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-            raise refusals.conflict(kind.resource, name, why)
-        if meta.get("deletionTimestamp"):
-            raise _binding_conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
-        if spec.get("nodeName"):
-            raise _binding_conflict(name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
-        if spec.get("schedulingGates"):
-            raise _binding_conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
-        spec["nodeName"] = node
-        if annotations:
-            meta["annotations"] = {**(meta.get("annotations") or {}), **annotations}
-        status = pod.setdefault("status", {})
-        others = [one for one in status.get("conditions") or [] if one.get("type") != "PodScheduled"]
-        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
-        status["conditions"] = [*others, scheduled]
-        return pod
-
-    await shell.change(call, kind, bind, door=Inner(name="binding"))
-    return success(status=201)
+    if problems := door.validate_body(body):
+        raise Invalid.of(group=door.group, kind=door.kind, name=name, problems=problems)
+    return body
 
 
-def _admit_creation(call: Call, kind: Kind, body: Object, subresource: str) -> None:
+def _admit(call: Call, kind: Kind, door: Post, body: Object) -> None:
     """Admission, the Node rules among it, is asked about the body as a creation of its own."""
-    admission = admission_request(kind, shell.facts_of(call), "CREATE", body, None, subresource=subresource)
+    admission = admission_request(kind, shell.facts_of(call), "CREATE", body, None, subresource=door.name)
     call.core.admission.mutate(admission)
     call.core.admission.validate(admission)
 
 
-def _binding_conflict(name: str, why: str) -> Conflict:
-    return Conflict(
-        f'Operation cannot be fulfilled on pods/binding "{name}": {why}',
-        details={"name": name, "kind": "pods/binding"},
-    )
+async def _act(call: Call, kind: Kind, door: Act) -> Answer:
+    """What is posted changes the object, unless it does not fit."""
+    body = await _posted(call, door)
+    _admit(call, kind, door, body)
+    name, uid, now = call.request.name, body["metadata"].get("uid"), timestamp(call.core.clock.now())
 
+    def act(obj: Object) -> Object:
+        if uid and uid != obj["metadata"]["uid"]:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {obj['metadata']['uid']}"
+            raise refusals.conflict(kind.resource, name, why)
+        if why := door.refusal(obj, body):
+            below = f"{kind.resource.plural}/{door.name}"
+            words = f'Operation cannot be fulfilled on {below} "{name}": {why}'
+            raise Conflict(words, details={"name": name, "kind": below})
+        door.apply(obj, body, now)
+        return obj
 
-async def _evict(call: Call, kind: Kind) -> Answer:
-    """A deletion that disruption budgets may refuse; until there are such, it is a deletion."""
-    eviction = await bodies.read_object(call, "policy/v1", "Eviction")
-    name = call.request.name
-    own = eviction["metadata"].get("name")
-    if own and own != name:
-        raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
-    options = deletion.options_of(eviction.get("deleteOptions") or {}, call.request.query)
-    _admit_creation(call, kind, eviction, "eviction")
-    await shell.remove(call, kind, options, door=Inner(name="eviction"))
+    await shell.change(call, kind, act, door=door)
     return success(status=201)
 
 
-async def _token(call: Call, kind: Kind) -> Answer:
+async def _remove(call: Call, kind: Kind, door: Removal) -> Answer:
+    """A deletion that disruption budgets may refuse; until there are such, it is a deletion."""
+    body = await _posted(call, door)
+    options = deletion.options_of(body.get("deleteOptions") or {}, call.request.query)
+    _admit(call, kind, door, body)
+    await shell.remove(call, kind, options, door=door)
+    return success(status=201)
+
+
+async def _issue(call: Call, kind: Kind, door: Issue) -> Answer:
     """A token for the service account, bound as the request says."""
     issuer = call.core.issuer
     if issuer is None:
         raise refusals.no_such_resource()
-    body = await bodies.read_object(call, "authentication.k8s.io/v1", "TokenRequest")
+    body = await bodies.read_object(call, door.api_version, door.kind)
     name, namespace = call.request.name, call.request.namespace
-    _admit_creation(call, kind, body, "token")
+    _admit(call, kind, door, body)
     return Answer.of(issuer.issue(body, namespace=namespace, name=name), 201)
 
 
-async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
+async def _scale(call: Call, kind: Kind, door: Scale) -> Answer:
     """How many replicas there are and shall be, in one shape for every kind that has them."""
     forms.check(call)
     name = call.request.name
@@ -142,10 +112,10 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
         current = await shell.newest(call, kind, name)
         if current is None:
             raise refusals.not_found(kind.resource, name)
-        return forms.made(call, _scale_of(decoded(kind, current), paths), SCALES)
+        return forms.made(call, door.shown(decoded(kind, current)), SCALES)
     bodies.check_dry_run(call)
     if call.request.verb == "update":
-        body = await bodies.read_object(call, _SCALE_VERSION, "Scale")
+        body = await bodies.read_object(call, door.api_version, door.kind)
 
         def wanted(scale: Object) -> Object:
             return body
@@ -153,47 +123,14 @@ async def _scale(call: Call, kind: Kind, paths: ScalePaths) -> Answer:
         patch = await patching.read(call)
 
         def wanted(scale: Object) -> Object:
-            return patching.applied(call, patch, scale, _SCALE_VERSION, "Scale")
+            return patching.applied(call, patch, scale, door.api_version, door.kind)
 
     def transform(obj: Object) -> Object:
-        scale = wanted(_scale_of(obj, paths))
-        replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if replicas < 0:
-            problem = refusals.invalid_replicas(replicas)
-            raise Invalid.of(group="autoscaling", kind="Scale", name=name, problems=[problem])
-        _set(obj, paths.spec_replicas, replicas)
-        for field in ("uid", "resourceVersion"):
-            if asked := scale["metadata"].get(field):
-                obj["metadata"][field] = asked
+        scale = wanted(door.shown(obj))
+        if problems := door.validate_body(scale):
+            raise Invalid.of(group=door.group, kind=door.kind, name=name, problems=problems)
+        door.apply(obj, scale)
         return obj
 
-    stored = await shell.change(call, kind, transform, door=Main(name="scale"))
-    return forms.made(call, _scale_of(codec.decode(stored.value), paths), SCALES)
-
-
-def _scale_of(obj: Object, paths: ScalePaths) -> Object:
-    meta = obj["metadata"]
-    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    scale: Object = {
-        "kind": "Scale",
-        "apiVersion": _SCALE_VERSION,
-        "metadata": {field: meta[field] for field in shown if field in meta},
-        "spec": {"replicas": _get(obj, paths.spec_replicas) or 0},
-        "status": {"replicas": _get(obj, paths.status_replicas) or 0},
-    }
-    if selector := str(selector_of(_get(obj, paths.selector) or {})):
-        scale["status"]["selector"] = selector
-    return scale
-
-
-def _get(obj: Object, path: tuple[str, ...]) -> Any:
-    value: Any = obj
-    for field in path:
-        value = (value or {}).get(field)
-    return value
-
-
-def _set(obj: Object, path: tuple[str, ...], value: Any) -> None:
-    for field in path[:-1]:
-        obj = obj.setdefault(field, {})
-    obj[path[-1]] = value
+    stored = await shell.change(call, kind, transform, door=door)
+    return forms.made(call, door.shown(codec.decode(stored.value)), SCALES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.api import codec
-from orchestrator.api.doors import MAIN, Door
+from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest, NotFound
@@ -28,7 +28,7 @@ async def create(call: Call) -> Answer:
     return forms.one(call, kind, stored.value, 201)
 
 
-async def update(call: Call, *, door: Door = MAIN) -> Answer:
+async def update(call: Call, *, door: Writes = MAIN) -> Answer:
     """PUT: the body is the new object."""
     kind, name = call.kind, call.request.name
     forms.check(call)
@@ -58,7 +58,7 @@ def _check_may_create(call: Call) -> None:
         raise refusal(attributes, verdict)
 
 
-async def patch(call: Call, *, door: Door = MAIN) -> Answer:
+async def patch(call: Call, *, door: Writes = MAIN) -> Answer:
     """PATCH in any of the forms, but for server-side apply."""
     kind = call.kind
     forms.check(call)

@@ -7,25 +7,19 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from orchestrator.api import codec
-from orchestrator.api.doors import Door
+from orchestrator.api.doors import Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import NAMESPACES
 from orchestrator.machinery.errors import ApiError
 from orchestrator.server import refusals
-from orchestrator.server.allocation import Taken
 from orchestrator.server.conversion import inward
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing import deletion, metadata
+from orchestrator.server.writing.claims import NO_CLAIMS, Claims
 from orchestrator.server.writing.deletion import DeleteOptions, Mark, Nothing, Remove
 from orchestrator.server.writing.facts import Facts
 from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admission_request
 from orchestrator.store.base import Delete, Operation, Put
-
-_TERMINATING = (
-    "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will "
-    "automatically be purged by the system."
-)
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
@@ -51,7 +45,7 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     expectations: Mapping[str, int]
     shown: bytes
     warnings: Sequence[str] = ()
-    claims: Sequence[Taken] = ()
+    claims: Claims = NO_CLAIMS
     #: Whether the object is gone by it.
     removes: bool = False
 
@@ -59,14 +53,14 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
 Decision = Refuse | Unchanged | Commit
 
 
-def mutate(kind: Kind, door: Door, old: Object | None, new: Object, facts: Facts) -> None:
+def mutate(kind: Kind, door: Writes, old: Object | None, new: Object, facts: Facts) -> None:
     """The stages before the decision, on `new` in place. Raises the `ApiError` that refuses it."""
     draft = Draft(kind, door, new, old, facts)
     for stage in BEFORE:
         stage.run(draft)
 
 
-def decide(kind: Kind, door: Door, old: Object | None, new: Object | DeleteOptions, facts: Facts) -> Decision:
+def decide(kind: Kind, door: Writes, old: Object | None, new: Object | DeleteOptions, facts: Facts) -> Decision:
     """What writing `new` over `old` (None: nothing is there) through this door comes to; or deleting `old`.
 
     `new` is the caller's own, and changed on the way.
@@ -96,7 +90,7 @@ def _creation(draft: Draft) -> Refuse | Commit:
 
 def _change(draft: Draft, old: Object) -> Unchanged | Commit:
     kind, obj = draft.kind, draft.obj
-    vanishes = metadata.may_vanish(obj)
+    vanishes = metadata.may_vanish(obj) and not kind.strategy.is_held(obj)
     if not vanishes and metadata.is_same(obj, old):
         return Unchanged(draft.warnings)
     key = _key(kind, obj)
@@ -105,15 +99,15 @@ def _change(draft: Draft, old: Object) -> Unchanged | Commit:
     return Commit((operation,), {key: _revision(old)}, value, draft.warnings, draft.claims, removes=vanishes)
 
 
-def _deletion(kind: Kind, door: Door, old: Object, options: DeleteOptions, facts: Facts) -> Decision:
+def _deletion(kind: Kind, door: Writes, old: Object, options: DeleteOptions, facts: Facts) -> Decision:
     deletion.check_preconditions(kind, old, options)
     if door.asks_admission:
         facts.admission.validate(admission_request(kind, facts, "DELETE", None, old, subresource=""))
     key = _key(kind, old)
     expectations = {key: _revision(old)}
     match deletion.decide(kind, old, options, now=facts.now):
-        case Nothing() if kind.resource is NAMESPACES:
-            return Refuse(refusals.conflict(kind.resource, old["metadata"]["name"], _TERMINATING))
+        case Nothing() if why := kind.strategy.deleted_twice:
+            return Refuse(refusals.conflict(kind.resource, old["metadata"]["name"], why))
         case Nothing():
             return Unchanged()
         case Remove():

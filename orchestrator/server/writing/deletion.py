@@ -9,8 +9,6 @@ from typing import Any
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import NAMESPACES
-from orchestrator.api.strategies import pods
 from orchestrator.machinery.clock import parse_timestamp, timestamp
 from orchestrator.machinery.errors import BadRequest
 from orchestrator.server import refusals
@@ -105,8 +103,8 @@ def decide(kind: Kind, old: Object, options: DeleteOptions, *, now: float) -> De
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
-    grace_s = pods.grace_seconds(obj, options.grace_s) if kind.strategy.graceful else 0
-    waits = bool(finalizers) or _has_spec_finalizers(kind, obj)
+    grace_s = kind.strategy.grace_seconds(obj, options.grace_s)
+    waits = bool(finalizers) or kind.strategy.is_held(obj)
     if meta.get("deletionTimestamp"):
         current = meta.get("deletionGracePeriodSeconds") or 0
         if kind.strategy.graceful and options.grace_s is not None and grace_s < current:
@@ -122,8 +120,7 @@ def decide(kind: Kind, old: Object, options: DeleteOptions, *, now: float) -> De
     meta["deletionGracePeriodSeconds"] = grace_s
     if meta.get("generation"):
         meta["generation"] += 1
-    if kind.resource is NAMESPACES:
-        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+    kind.strategy.mark_deleted(obj)
     return Mark(obj)
 
 
@@ -138,7 +135,3 @@ def _finalizers(present: list[str], propagation: str) -> list[str]:
             return [*kept, _FOREGROUND]
         case _:
             return kept
-
-
-def _has_spec_finalizers(kind: Kind, obj: Object) -> bool:
-    return kind.resource is NAMESPACES and bool((obj.get("spec") or {}).get("finalizers"))

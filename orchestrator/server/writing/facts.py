@@ -9,10 +9,9 @@ import msgspec
 
 from orchestrator.machinery.clock import timestamp
 from orchestrator.server.admission.base import Admission, Objects
-from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.authentication.base import User
 from orchestrator.server.dice import Dice
-from orchestrator.server.writing.deletion import DeleteOptions
+from orchestrator.server.writing.claims import Ledgers
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -30,9 +29,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is_dry_run: bool
     objects: Objects
     admission: Admission
-    addresses: ServiceAddresses
-    #: How to delete; only where that is what is asked for.
-    deletion: DeleteOptions | None = None
+    ledgers: Ledgers
 
     @property
     def timestamp(self) -> str:

@@ -69,10 +69,8 @@ def is_same(obj: Object, old: Object) -> bool:
 
 
 def may_vanish(obj: Object) -> bool:
-    """Whether an object that is being deleted has nothing left to wait for."""
+    """Whether an object is being deleted, and its metadata say nothing to wait for."""
     metadata = obj["metadata"]
     if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
-        return False
-    if obj.get("kind") == "Namespace" and (obj.get("spec") or {}).get("finalizers"):
         return False
     return not metadata.get("deletionGracePeriodSeconds")

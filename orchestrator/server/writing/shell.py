@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from orchestrator.api import codec
-from orchestrator.api.doors import MAIN, Door
+from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import invalid
@@ -52,7 +52,7 @@ def facts_of(call: Call, *, is_dry_run: bool = False) -> Facts:
         is_dry_run=is_dry_run or call.is_dry_run,
         objects=core.cache,
         admission=core.admission,
-        addresses=core.addresses,
+        ledgers=core.ledgers,
     )
 
 
@@ -80,7 +80,7 @@ async def create(call: Call, kind: Kind, obj: Object) -> Stored:
     raise AssertionError("unreachable")
 
 
-async def change(call: Call, kind: Kind, transform: Transform, *, door: Door = MAIN) -> Stored:
+async def change(call: Call, kind: Kind, transform: Transform, *, door: Writes = MAIN) -> Stored:
     """Change the object that the request names, on its newest state, again if somebody else was faster.
 
     A `transform` whose result carries another resourceVersion than the newest gets a `Conflict`; one that works on what
@@ -95,7 +95,7 @@ async def change(call: Call, kind: Kind, transform: Transform, *, door: Door = M
     return await _on_the_newest(call, kind, decided)
 
 
-async def remove(call: Call, kind: Kind, options: DeleteOptions, *, door: Door = MAIN, name: str = "") -> Stored:
+async def remove(call: Call, kind: Kind, options: DeleteOptions, *, door: Writes = MAIN, name: str = "") -> Stored:
     """Delete the object that the request names (or `name`), or begin to. Safe to repeat; raises as `change` does."""
 
     async def decided(old: Object, facts: Facts) -> Decision:
@@ -104,7 +104,7 @@ async def remove(call: Call, kind: Kind, options: DeleteOptions, *, door: Door =
     return await _on_the_newest(call, kind, decided, is_dry_run=options.is_dry_run, name=name)
 
 
-async def _decided(kind: Kind, door: Door, old: Object | None, new: Object, facts: Facts) -> Decision:
+async def _decided(kind: Kind, door: Writes, old: Object | None, new: Object, facts: Facts) -> Decision:
     mutate(kind, door, old, new, facts)
     # Whoever outside the server has a say about the object is asked, and awaited, here.
     return decide(kind, door, old, new, facts)
@@ -156,8 +156,9 @@ def _tried(commit: Commit) -> Stored:
 
 
 async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
-    addresses = call.core.addresses
-    addresses.take(commit.claims)
+    ledgers = call.core.ledgers
+    for ledger, claimed in commit.claims.items():
+        ledgers[ledger].take(claimed)
     try:
         writing = call.core.store.commit(commit.operations, commit.expectations)
         return await (_until_seen(call, writing) if commit.claims else writing)
@@ -165,7 +166,8 @@ async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
         verb, name = "delete" if commit.removes else "store", commit.operations[0].key.rpartition("/")[2]
         raise ServiceUnavailable(f"cannot {verb} {kind.resource.group_resource} {name!r}: {exc}") from exc
     finally:
-        addresses.release(commit.claims)
+        for ledger, claimed in commit.claims.items():
+            ledgers[ledger].release(claimed)
 
 
 async def _until_seen(call: Call, writing: Coroutine[Any, Any, int]) -> int:

@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from orchestrator.api.doors import Door
+from orchestrator.api.doors import Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem
-from orchestrator.api.resources import SERVICES
 from orchestrator.machinery.errors import Invalid
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import AdmissionRequest, Operation
-from orchestrator.server.allocation import Taken
 from orchestrator.server.writing import metadata
+from orchestrator.server.writing.claims import NO_CLAIMS, Claims
 from orchestrator.server.writing.facts import Facts
 
 
@@ -52,13 +51,13 @@ class Draft(msgspec.Struct, gc=False):
     """An object on its way through the stages. `old` is None for one that is being created."""
 
     kind: Kind
-    door: Door
+    door: Writes
     obj: Object
     old: Object | None
     facts: Facts
     warnings: Sequence[str] = ()
     #: What is to be taken of shared things before the object is written.
-    claims: Sequence[Taken] = ()
+    claims: Claims = NO_CLAIMS
 
     @property
     def name(self) -> str:
@@ -153,11 +152,15 @@ def _validate(draft: Draft) -> None:
 
 
 def _claim(draft: Draft) -> None:
-    if draft.door.claims and draft.kind.resource is SERVICES:
-        facts = draft.facts
-        draft.claims, problems = facts.addresses.plan(draft.obj, draft.old, facts.dice.choices())
+    if not draft.door.claims or not draft.kind.claims:
+        return
+    claims = {}
+    for name in draft.kind.claims:
+        ledger = draft.facts.ledgers[name]
+        claims[name], problems = ledger.plan(draft.obj, draft.old, draft.facts.dice.choices())
         if problems:
             raise draft.refused(problems)
+    draft.claims = claims
 
 
 def _admit(draft: Draft) -> None:

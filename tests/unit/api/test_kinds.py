@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.api import resources
+from orchestrator.api.doors import Leads, Post, Scale, Writes
 from orchestrator.api.kinds import BUILT_IN, Kind, Kinds
 from orchestrator.api.resources import Resource
 from orchestrator.api.strategies.base import Strategy
@@ -47,6 +49,27 @@ def test_virtual_kinds_can_only_be_created(row) -> None:
 def test_both_forms_of_events_share_one_store() -> None:
     assert BUILT_IN.by_kind("events.k8s.io/v1", "Event").storage is resources.CORE_EVENTS
     assert BUILT_IN.by_kind("v1", "Event").storage is resources.CORE_EVENTS
+
+
+def test_rows_are_values() -> None:
+    for row in BUILT_IN.rows:
+        again = replace(row, strategy=copy.copy(row.strategy), doors=tuple(map(copy.copy, row.doors)))
+        assert again is not row
+        assert again == row
+        assert hash(again) == hash(row)
+    pods, services = BUILT_IN.by_kind("v1", "Pod"), BUILT_IN.by_kind("v1", "Service")
+    assert replace(pods, strategy=services.strategy) != pods
+    assert Scale() == Scale()
+    assert Scale(spec_replicas=("spec", "size")) != Scale()
+
+
+def test_every_door_says_what_it_takes_and_what_may_be_done_through_it() -> None:
+    for row in BUILT_IN.rows:
+        assert len({door.name for door in row.doors}) == len(row.doors)
+        for door in row.doors:
+            assert door.verbs
+            assert isinstance(door, Writes | Leads)
+            assert not isinstance(door, Post) or (door.kind and door.version)
 
 
 def test_the_category_all_is_what_kubectl_users_know() -> None:

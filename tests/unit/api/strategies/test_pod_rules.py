@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.api.strategies.pods import PODS_STRATEGY, grace_seconds, validate_binding
+from orchestrator.api.strategies.pods import PODS_STRATEGY, Binding
 from tests.support.manifests import a_container, a_pod, a_typical_pod, changed, refusals
 
 C = "spec/containers/0"
@@ -461,7 +461,7 @@ def test_init_containers_have_probes_only_as_sidecars():
     ],
 )
 def test_binding(binding, expected):
-    assert [str(problem) for problem in validate_binding(binding)] == expected
+    assert [str(problem) for problem in Binding().validate_body(binding)] == expected
 
 
 @pytest.mark.parametrize(
@@ -476,4 +476,4 @@ def test_binding(binding, expected):
     ],
 )
 def test_grace(spec, phase, requested, expected):
-    assert grace_seconds({"spec": spec, "status": {"phase": phase}}, requested) == expected
+    assert PODS_STRATEGY.grace_seconds({"spec": spec, "status": {"phase": phase}}, requested) == expected

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api import codec
-from orchestrator.api.doors import MAIN, STATUS, Door
-from orchestrator.api.kinds import BUILT_IN, Kind
+from orchestrator.api.doors import MAIN, STATUS, Writes
+from orchestrator.api.kinds import BUILT_IN, SERVICE_ADDRESSES, Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.strategies.namespaces import Finalize
 from orchestrator.machinery.errors import Conflict, Forbidden, Invalid
@@ -51,12 +51,12 @@ def facts(**given: Any) -> Facts:
         "is_dry_run": False,
         "objects": FakeObjects(a_namespace(), a_service_account()),
         "admission": build_admission(),
-        "addresses": ServiceAddresses(service_cidr="10.96.0.0/24", node_ports=(30000, 30010)),
+        "ledgers": {SERVICE_ADDRESSES: ServiceAddresses(service_cidr="10.96.0.0/24", node_ports=(30000, 30010))},
     }
     return Facts(**{**known, **given})
 
 
-def written(kind: Kind, new: Object, old: Object | None = None, *, door: Door = MAIN, **given: Any) -> Decision:
+def written(kind: Kind, new: Object, old: Object | None = None, *, door: Writes = MAIN, **given: Any) -> Decision:
     known, obj = facts(**given), codec.copied(new)
     mutate(kind, door, old, obj, known)
     return decide(kind, door, old, obj, known)
@@ -124,7 +124,7 @@ def a_deployment(replicas: int = 1) -> Object:
     ("door", "generation"),
     [pytest.param(MAIN, 2, id="a-changed-spec-counts"), pytest.param(STATUS, 1, id="a-status-does-not")],
 )
-def test_the_door_says_whether_a_change_is_one_of_what_is_wanted(door: Door, generation: int) -> None:
+def test_the_door_says_whether_a_change_is_one_of_what_is_wanted(door: Writes, generation: int) -> None:
     old = stored(written(DEPLOYMENTS, a_deployment()))
     new = {**a_deployment(replicas=3), "status": {"replicas": 2}}
     changed = committed(written(DEPLOYMENTS, new, old, door=door))
@@ -189,8 +189,8 @@ def test_claims_are_named_but_not_taken_by_the_decision() -> None:
     second = decide(SERVICES, MAIN, None, a_service(), known)
     assert isinstance(first, Commit)
     assert first == second
-    assert first.claims == [("ip", committed(first)["spec"]["clusterIP"])]
-    known.addresses.take(first.claims)
+    assert first.claims == {SERVICE_ADDRESSES: [("ip", committed(first)["spec"]["clusterIP"])]}
+    known.ledgers[SERVICE_ADDRESSES].take(first.claims[SERVICE_ADDRESSES])
     third = decide(SERVICES, MAIN, None, a_service(clusterIP=committed(first)["spec"]["clusterIP"]), known)
     assert isinstance(third, Refuse)
     assert "provided IP is already allocated" in third.error.message
