@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.api.numbers import parse_uint64
 from orchestrator.machinery.settings import LOG_LEVELS, BadConfig, bad, merged
 
 ENVIRONMENT_PREFIX = "WHERRY_"
@@ -114,6 +115,12 @@ class Config:
         return f"https://{'127.0.0.1' if everywhere else _in_url(self.listen_address)}:{self.port}"
 
     @property
+    def node_port_range(self) -> tuple[int, int]:
+        """The first and the last node port. Raises `ValueError` before `validate` has been passed."""
+        first, last = self.node_ports.split("-")
+        return parse_uint64(first), parse_uint64(last)
+
+    @property
     def first_service_address(self) -> str:
         """The address of the `kubernetes` service."""
         return str(ipaddress.ip_network(self.service_cidr)[1])
@@ -145,8 +152,11 @@ def validate(config: Config) -> None:
         raise bad("log_level", config.log_level, "must be debug, info, warning or error")
     if not config.node_monitor_grace_s > 0:
         raise bad("node_monitor_grace_s", config.node_monitor_grace_s, "must be more than 0")
-    first, _, last = config.node_ports.partition("-")
-    if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) <= 65535):
+    try:
+        first, last = config.node_port_range
+    except ValueError as exc:
+        raise bad("node_ports", config.node_ports, "must be FIRST-LAST, both ports") from exc
+    if not 0 < first <= last <= 65535:
         raise bad("node_ports", config.node_ports, "must be FIRST-LAST, both ports")
     if not config.state_dir.is_absolute():
         raise bad("state_dir", config.state_dir, "must be an absolute path")

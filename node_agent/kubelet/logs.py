@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from node_agent.runtime.base import ContainerRuntime, LogOptions
+from orchestrator.api.numbers import parse_int64
 from orchestrator.machinery.clock import Clock, parse_timestamp
 
 
@@ -26,10 +27,10 @@ class LogRequest:
 def log_request(query: Mapping[str, str], clock: Clock) -> LogRequest:
     """The request that the parameters describe. Raises BadLogOptions."""
     try:
-        since = float(query["sinceSeconds"]) if query.get("sinceSeconds") else 0.0
+        since = float(parse_int64(query["sinceSeconds"])) if query.get("sinceSeconds") else 0.0
         since_time = parse_timestamp(query["sinceTime"]) if query.get("sinceTime") else 0.0
-        tail = int(query["tailLines"]) if query.get("tailLines") else None
-        limit = int(query["limitBytes"]) if query.get("limitBytes") else None
+        tail = parse_int64(query["tailLines"]) if query.get("tailLines") else None
+        limit = parse_int64(query["limitBytes"]) if query.get("limitBytes") else None
     except ValueError as bad:
         raise BadLogOptions(f"invalid log options: {bad}") from bad
     options = LogOptions(

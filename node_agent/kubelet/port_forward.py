@@ -10,6 +10,7 @@ from contextlib import suppress
 from aiohttp import WSMsgType, web
 
 from node_agent.kubelet.spdy import BadFrame, Data, Frame, Framer, Open, Ping, Reset
+from orchestrator.api.numbers import BadNumber, parse_uint64
 from orchestrator.machinery.log import get_logger
 
 logger = get_logger(__name__)
@@ -67,9 +68,10 @@ class PortForward:
 
     async def _opened(self, stream: int, headers: Mapping[str, str], connections: asyncio.TaskGroup) -> None:
         port, request = headers.get("port", ""), headers.get("requestid", "")
+        number = _port_of(port)
         kind = headers.get("streamtype", "")
         busy = max(len(self._connections), len(self._errors)) >= _CONNECTIONS_MAX
-        if kind not in ("error", "data") or not port.isdigit() or busy:
+        if kind not in ("error", "data") or number is None or busy:
             await self._client.send_bytes(self._framer.reset(stream))
             return
         await self._client.send_bytes(self._framer.reply(stream))
@@ -78,7 +80,7 @@ class PortForward:
             return
         queue: asyncio.Queue[bytes] = asyncio.Queue(_PIECES_MAX)
         self._inputs[stream] = queue
-        connecting = self._connect(stream, int(port), self._errors.pop(request, 0), queue)
+        connecting = self._connect(stream, number, self._errors.pop(request, 0), queue)
         task = connections.create_task(connecting, name=f"port-forward-{self._pod}-{port}")
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
@@ -120,3 +122,12 @@ class PortForward:
             sending = ways.create_task(inward(), name="port-forward-in")
             await outward()
             sending.cancel()
+
+
+def _port_of(text: str) -> int | None:
+    """The number of a port as clients write it; None for what is none."""
+    try:
+        number = parse_uint64(text)
+    except BadNumber:
+        return None
+    return number if 0 < number <= 65535 else None

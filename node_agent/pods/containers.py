@@ -13,6 +13,7 @@ from node_agent.pods.naming import runtime_hostname
 from node_agent.pods.restart import backoff_after
 from node_agent.runtime.base import ContainerSpec, Limits, Mount, PublishedPort
 from orchestrator.api import quantities
+from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.api.views.pods import Container, Pod, SecurityContext, VolumeMount
 
 # Kubernetes' arithmetic: 1024 shares a core, at least 2; a quota per 100 ms, at least 1 ms.
@@ -180,16 +181,24 @@ def _check_non_root(pod: Pod, container: Container, security: SecurityContext, i
         return
     user = _user(pod, security) or image_user
     name = user.partition(":")[0]
-    if name in ("", "0", "root"):
+    number = _user_id(name)
+    if name in ("", "root") or number == 0:
         raise ConfigProblem(
             "container has runAsNonRoot and image will run as root "
             f'(pod: "{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})", container: {container.name})'
         )
-    if not name.isdigit():
+    if number is None:
         raise ConfigProblem(
             f"container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root "
             f'(pod: "{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})", container: {container.name})'
         )
+
+
+def _user_id(name: str) -> int | None:
+    try:
+        return parse_int64(name)  # "00" is root, too
+    except BadNumber:
+        return None
 
 
 def _security_options(pod: Pod, security: SecurityContext) -> Sequence[str]:

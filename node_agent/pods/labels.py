@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from node_agent.runtime.base import ContainerState
+from orchestrator.api.numbers import parse_decimal, parse_int64
 from orchestrator.api.views.pods import Container, Pod
 
 # Kubernetes' own label names, which tools that look at containers know.
@@ -58,10 +59,10 @@ def read(state: ContainerState) -> Seen | None:
             pod_uid=labels[POD_UID],
             name=labels[CONTAINER_NAME],
             kind=ContainerKind(labels[KIND]),
-            attempt=int(labels[ATTEMPT]),
+            attempt=parse_int64(labels[ATTEMPT]),
             sandbox_id=labels.get(SANDBOX, ""),
             spec_hash=labels.get(SPEC_HASH, ""),
-            backoff_s=float(labels.get(BACKOFF_S, "0")),
+            backoff_s=parse_decimal(labels.get(BACKOFF_S, "0")),
         )
     except (KeyError, ValueError):
         return None
@@ -99,7 +100,7 @@ def identity(labels: Mapping[str, str]) -> tuple[str, str, str]:
 def grace_s(labels: Mapping[str, str]) -> float:
     """How long the container gets to stop when nobody can say any more."""
     try:
-        return float(labels.get(GRACE_S, "30"))
+        return parse_decimal(labels.get(GRACE_S, "30"))
     except ValueError:
         return 30.0
 

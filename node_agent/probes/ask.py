@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from node_agent.runtime.base import ContainerRuntime, NoSuchContainer, RuntimeRefused
+from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.api.views.pods import Container, HttpGetAction, LifecycleHandler, Probe, TcpSocketAction
 from orchestrator.machinery.sockets import own_socket
 
@@ -150,8 +151,8 @@ def port_number(port: int | str, container: Container) -> int:
     """The number of a port given by number or by the name of one of the container's ports."""
     if isinstance(port, int):
         return port
-    if port.isdigit():
-        return int(port)
+    with suppress(BadNumber):
+        return parse_int64(port)
     for one in container.ports:
         if one.name == port:
             return one.container_port

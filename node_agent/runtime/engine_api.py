@@ -10,7 +10,7 @@ from typing import Any
 from node_agent.runtime.base import ContainerSpec, ContainerState, Image, Mount, Phase, Usage
 
 OWNER_LABEL = "io.wherry.owner"
-_FRACTION = re.compile(r"\.(\d+)")
+_FRACTION = re.compile(r"\.([0-9]+)")
 # What the engine answers with when a started container's command does not exist or may not run.
 _START_FAILED = (126, 127, 128)
 

@@ -185,7 +185,7 @@ def _go_words(text: str, data: bytes | str) -> str:
     """Say what is wrong with JSON as Go does, as far as clients and people know those words."""
     if "truncated" in text:
         return "unexpected end of JSON input"
-    position = re.search(r"JSON is malformed: (.*) \(byte (\d+)\)", text)
+    position = re.search(r"JSON is malformed: (.*) \(byte ([0-9]+)\)", text)
     if position is None:
         if "out of range" in text:
             return "json: cannot unmarshal number into Go value of type float64"

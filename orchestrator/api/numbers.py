@@ -37,6 +37,14 @@ def parse_int32(text: str) -> int:
     return _whole("ParseInt", text, INT32_MIN, INT32_MAX)
 
 
+def saturated_int32(digits: str) -> int:
+    """The number that a pattern has found to be decimal digits, at most what 32 bits hold."""
+    try:
+        return parse_int32(digits)
+    except BadNumber:
+        return INT32_MAX
+
+
 def parse_uint64(text: str) -> int:
     """A decimal integer of 64 bits without a sign; raises `BadNumber`."""
     if text[:1] in ("+", "-"):

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Literal
 
 from orchestrator.api.memo import memo
+from orchestrator.api.numbers import BadNumber, parse_int64
 
 _NANO = 10**9
 _INT64_MAX = 2**63 - 1
@@ -139,8 +140,11 @@ def _suffix(suffix: str) -> tuple[int, int, Format]:
         return 10, _DECIMAL[suffix], Format.DECIMAL_SI
     if suffix in _BINARY:
         return 2, _BINARY[suffix], Format.BINARY_SI
-    if suffix[0] in "eE" and len(suffix) > 1 and suffix[1:].lstrip("+-").isdigit():
-        exponent = int(suffix[1:])
+    if suffix[0] in "eE" and len(suffix) > 1 and suffix[1:].lstrip("+-"):
+        try:
+            exponent = parse_int64(suffix[1:])
+        except BadNumber:
+            raise BadQuantity(_SUFFIX_WRONG) from None
         if abs(exponent) > _EXPONENT_MAX:
             raise BadQuantity(_SUFFIX_WRONG)
         return 10, exponent, Format.DECIMAL_EXPONENT

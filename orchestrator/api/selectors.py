@@ -9,9 +9,12 @@ from enum import Enum
 from typing import Any
 
 from orchestrator.api import names
+from orchestrator.api.numbers import BadNumber, parse_int64
 
 #: More requirements than this in one selector are refused: each is matched against every object.
 REQUIREMENTS_MAX = 1000
+#: Words and signs of a label selector. More are refused: reading them would take longer than anybody else may wait.
+TOKENS_MAX = 10_000
 
 
 class BadSelector(ValueError):
@@ -54,7 +57,8 @@ class Requirement:
                 actual = _integer(value)
                 if actual is None:
                     return False
-                return actual > int(bound) if self.operator is Operator.GREATER else actual < int(bound)
+                wanted = parse_int64(bound)
+                return actual > wanted if self.operator is Operator.GREATER else actual < wanted
 
     def __str__(self) -> str:
         listed = sorted(self.values)
@@ -119,15 +123,18 @@ def parse_label_selector(text: str) -> Selector:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._tokens = [match[1] for match in _token.finditer(text)]
-        self._at = 0
+        self._tokens = (match[1] for match in _token.finditer(text))
+        self._ahead = next(self._tokens, _END)
+        self._left = TOKENS_MAX
 
     def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else _END
+        return self._ahead
 
     def _next(self) -> str:
-        token = self._peek()
-        self._at += 1
+        token, self._ahead = self._ahead, next(self._tokens, _END)
+        self._left -= 1
+        if self._left < 0:
+            raise BadSelector(f"more than {TOKENS_MAX} words and signs")
         return token
 
     def requirements(self) -> list[Requirement]:
@@ -230,7 +237,10 @@ def _requirement(key: str, operator: Operator, values: Sequence[str]) -> Require
 
 
 def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"[+-]?[0-9]{1,19}", text) else None
+    try:
+        return parse_int64(text) if text is not None else None
+    except BadNumber:
+        return None
 
 
 _OPERATORS = {
@@ -293,7 +303,8 @@ _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 def parse_field_selector(text: str) -> FieldSelector:
     """Parse `spec.nodeName=n1,status.phase!=Running`; raises `BadSelector`."""
     found: list[FieldRequirement] = []
-    for term in re.findall(r"((?:[^\\,]|\\.?)*)(?:,|\Z)", text, re.DOTALL):
+    for match in re.finditer(r"((?:[^\\,]|\\.?)*)(?:,|\Z)", text, re.DOTALL):
+        term = match[1]
         if not term:
             continue
         parts = re.fullmatch(r"((?:[^\\=!]|\\.|!(?!=))*)(!=|==|=)(.*)", term, re.DOTALL)

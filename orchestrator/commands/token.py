@@ -122,7 +122,7 @@ def _run(config: ClientConfig, call: Callable[[Client], Awaitable[T]]) -> T:
 
 
 def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+)([smhd]?)", text)
+    match = re.fullmatch(r"([0-9]{1,12})([smhd]?)", text)
     if match is None:
         raise click.ClickException(f"cannot use --ttl '{text}': it must be a number with s, m, h or d")
     return float(match.group(1)) * _UNITS[match.group(2) or "s"]

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from orchestrator.api.numbers import BadNumber, parse_int32
 from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.moments import seconds_of
 
@@ -73,6 +74,6 @@ def _age_rank(moment: float, now: float) -> int:
 def _deletion_cost(pod: Pod) -> int:
     text = pod.metadata.annotations.get(DELETION_COST, "0")
     try:
-        return int(text)
-    except ValueError:
+        return parse_int32(text)
+    except BadNumber:
         return 0

@@ -182,13 +182,17 @@ _BY_REASON: dict[str, type[ApiError]] = {
 _BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _BY_REASON.values() if cls is not AlreadyExists}
 
 
+def _whole(value: Any, default: int) -> int:
+    return value if type(value) is int else default
+
+
 def error_of_status(code: int, status: Mapping[str, Any]) -> ApiError:
     """Turn an HTTP answer's code and decoded `Status` body (possibly empty) back into the error it was."""
     cls = _BY_REASON.get(str(status.get("reason", ""))) or _BY_CODE.get(code) or InternalError
     message = str(status.get("message") or f"the server answered with HTTP {code}")
     details = status.get("details") or {}
     if cls is TooManyRequests:
-        return TooManyRequests(message, retry_after_s=int(details.get("retryAfterSeconds", 1)), details=details)
+        return TooManyRequests(message, retry_after_s=_whole(details.get("retryAfterSeconds"), 1), details=details)
     error = cls(message, details=details)
     error.status_code = code
     if status.get("reason"):

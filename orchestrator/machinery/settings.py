@@ -12,6 +12,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from orchestrator.api.numbers import BadNumber, parse_decimal, parse_int64
+
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -120,10 +122,10 @@ def _from_file(kind: type[DataclassInstance], path: Path) -> dict[str, Any]:
 def _typed(key: str, value: Any, wanted: Any) -> Any:
     try:
         if wanted is int:
-            return int(value)
+            return parse_int64(str(value))
         if wanted is float:
-            return float(value)
-    except (TypeError, ValueError) as exc:
+            return parse_decimal(str(value))
+    except BadNumber as exc:
         raise bad(key, value, "must be a whole number" if wanted is int else "must be a number") from exc
     if wanted in (Path, Path | None):
         return Path(str(value))

@@ -57,5 +57,5 @@ class WatchStream:
             raise BadRequest(f"cannot read the watch: {broken}") from broken
         if frame.type == "ERROR":
             status: dict[str, Any] = codec.decode_into(bytes(frame.object), dict)
-            raise error_of_status(int(status.get("code", 500)), status)
+            raise error_of_status(code if type(code := status.get("code")) is int else 500, status)
         return WatchEvent(frame.type, bytes(frame.object))

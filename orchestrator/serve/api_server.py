@@ -85,7 +85,6 @@ def composed(
         links.append(StaticTokenAuthenticator(_static_users(config.token_file)))
     links.append(ServiceAccountAuthenticator(signing_key, cache, clock))
     links.append(BootstrapTokenAuthenticator(cache, clock))
-    first, _, last = config.node_ports.partition("-")
     return build_server(
         store=store,
         cache=cache,
@@ -94,7 +93,7 @@ def composed(
         admission=build_admission(),
         clock=clock,
         dice=dice,
-        settings=ServerSettings(service_cidr=config.service_cidr, node_ports=(int(first), int(last))),
+        settings=ServerSettings(service_cidr=config.service_cidr, node_ports=config.node_port_range),
         issuer=issuer,
         rules_of=review_rules,
         forward=nodes.forward,

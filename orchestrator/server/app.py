@@ -62,6 +62,7 @@ _ENDPOINTS: Mapping[str, Callable[[Call], Awaitable[Answer | web.StreamResponse]
     "deletecollection": deletes.delete_collection,
 }
 _WITH_BODY = frozenset(("create", "update", "patch", "delete", "deletecollection"))
+_OF_ONE_OBJECT = frozenset(("get", "update", "patch", "delete"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +204,7 @@ class ApiServer:
         call.level, call.seated = level, self.core.clock.monotonic()
         if not request.resource:
             return await system.answer(call)
-        if verb == "watch" and not request.subresource:
+        if verb == "watch" and not request.subresource and kind is not None and verb in kind.verbs:
             return await self._stream(watch.watch(call))
         if has_body:
             await self.core.cache.wait_fresh()  # admission reads the cache
@@ -214,6 +215,9 @@ class ApiServer:
         if request.subresource:
             return await subresources.answer(call)
         if request.verb not in kind.verbs or request.verb not in _ENDPOINTS:
+            raise refusals.not_allowed()
+        if bool(request.name) is not (request.verb in _OF_ONE_OBJECT):
+            # A POST to a name would create whatever name the body has, past what was authorized.
             raise refusals.not_allowed()
         if kind.resource.namespaced and not request.namespace and (request.name or request.verb == "create"):
             raise refusals.no_such_resource() if request.name else refusals.not_allowed()

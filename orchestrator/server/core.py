@@ -15,6 +15,7 @@ from orchestrator.api.schema.served import schema_of_kind
 from orchestrator.api.schema.shapes import Schema
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.errors import BadRequest
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import Admission
 from orchestrator.server.authentication.base import Authenticated, User
@@ -99,6 +100,8 @@ class Call:
     def kind(self) -> Kind:
         """The row of the resource; endpoints of resources are called only when there is one."""
         kind = self.request.kind
+        if self.request.fault:
+            raise BadRequest(self.request.fault)
         if kind is None:
             raise refusals.no_such_resource()
         return kind

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.api.memo import memo
+from orchestrator.api.numbers import BadNumber, parse_decimal
 
 JSON = "application/json"
 
@@ -71,7 +72,7 @@ def _clause(text: str) -> tuple[float, str, dict[str, str]]:
     media_type, *rest = (part.strip() for part in text.split(";"))
     parameters = dict(part.split("=", 1) for part in rest if "=" in part)
     try:
-        weight = float(parameters.pop("q", "1"))
-    except ValueError:
+        weight = parse_decimal(parameters.pop("q", "1"))
+    except BadNumber:
         weight = 1.0
     return weight, media_type.lower(), parameters

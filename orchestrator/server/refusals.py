@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.api.problems import Problem
 from orchestrator.api.resources import Resource
 from orchestrator.machinery.errors import (
@@ -61,9 +62,12 @@ def invalid(resource: Resource, name: str, problems: Sequence[Problem]) -> Inval
     return Invalid.of(group=resource.group, kind=resource.kind, name=name, problems=problems)
 
 
-def bad_parameter(name: str, value: str, why: str) -> BadRequest:
-    """A query parameter that cannot be understood."""
-    return BadRequest(f'{name}: Invalid value: "{value}": {why}')
+def integer(text: str) -> int:
+    """A whole number in a query; empty is 0. Raises `BadRequest` in the words of Kubernetes, which are Go's."""
+    try:
+        return parse_int64(text) if text else 0
+    except BadNumber as exc:
+        raise BadRequest(str(exc)) from exc
 
 
 def expired(oldest: int | None = None, asked: int | None = None) -> Gone:

@@ -19,12 +19,19 @@ _OBJECT_VERBS = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
+# Parameters in one URL: a command run in a container may have many words, no other parameter is repeated.
+_PARAMETERS_MAX = 10_000
+# Parts of a path before what only the node proxy looks at: apis, group, version, watch, namespaces, namespace,
+# resource, name, subresource.
+_PARTS_MAX = 11
+_PATH_MAX = 64 << 10
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One request. Without a `resource` it is for a plain path (`/version`), and the verb is the method in lower case.
 
-    `kind` is None where group, version and resource name nothing that is served. `query` has a parameter's last value.
+    `kind` is None where group, version and resource name nothing that is served. `query` has a parameter's first value,
+    as Kubernetes reads it. With a `fault` the request is not to be answered: it says what is wrong with the URL.
     """
 
     method: str
@@ -39,6 +46,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     subresource: str = ""
     rest: str = ""
     kind: Kind | None = None
+    fault: str = ""
 
     def flag(self, parameter: str) -> bool:
         """Whether a boolean parameter is set."""
@@ -52,9 +60,13 @@ def is_set(text: str | None) -> bool:
 
 def parse(kinds: Kinds, method: str, target: str) -> Request:
     """Read a request's method and target (path and query as they came), of a server that serves these kinds."""
+    if not target.startswith("/"):
+        target = _origin_form(target)
     path, _, query_text = target.partition("?")
-    query = dict(parse_qsl(query_text, keep_blank_values=True)) if query_text else _NO_QUERY
-    parts = path.split("/")
+    if query_text.count("&") > _PARAMETERS_MAX or len(path) > _PATH_MAX:
+        return Request(method, path[:_PATH_MAX], _NO_QUERY, method.lower(), fault="the URL is too long")
+    query = _first_values(query_text) if query_text else _NO_QUERY
+    parts = path.split("/", _PARTS_MAX)
     if "%" in path:
         parts = [unquote(part) for part in parts]
     if len(parts) > 3 and parts[1] == "api" and parts[3]:
@@ -63,7 +75,34 @@ def parse(kinds: Kinds, method: str, target: str) -> Request:
         group, version, rest = parts[2], parts[3], parts[4:]
     else:
         return Request(method, path, query, method.lower())
+    if rest[0] == "watch" and len(rest) > 1 and rest[1]:
+        return _of_deprecated_watch(_of_resource(kinds, method, path, query, group, version, rest[1:]))
     return _of_resource(kinds, method, path, query, group, version, rest)
+
+
+def _origin_form(target: str) -> str:
+    """The path and query of a target in absolute form (`http://host/path`), as clients of proxies send it."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or not scheme.isalpha():
+        return target
+    slash, question = rest.find("/"), rest.find("?")
+    if slash < 0 or 0 <= question < slash:
+        return "/" + (rest[question:] if question >= 0 else "")
+    return rest[slash:]
+
+
+def _first_values(query_text: str) -> Mapping[str, str]:
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(query_text, keep_blank_values=True):
+        query.setdefault(name, value)
+    return query
+
+
+def _of_deprecated_watch(request: Request) -> Request:
+    """`/api/v1/watch/…`: a list that is watched, or one object of it. Only GET is served there, as in Kubernetes."""
+    verb = "watch" if request.method in ("GET", "HEAD") else request.method.lower()
+    rest = "/".join(part for part in (request.subresource, request.rest) if part)
+    return msgspec.structs.replace(request, verb=verb, subresource="", rest=rest)
 
 
 def _of_resource(

@@ -157,3 +157,86 @@ async def test_many_warnings_do_not_break_clients(session: aiohttp.ClientSession
     code, _, warned = await send(session, "POST", CONFIGMAPS.path("default"), json.dumps(odd).encode())
     assert code == 201
     assert 10 < len(warned) <= 64
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", CONFIGMAPS.path("default", "foo")),
+        ("POST", "/api/v1/namespaces/foo"),
+        ("POST", "/api/v1/nodes/foo"),
+        ("PATCH", CONFIGMAPS.path("default")),
+        ("PUT", CONFIGMAPS.path("default")),
+        ("PUT", f"/api/v1/watch/{CONFIGMAPS.plural}"),
+        ("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews?watch=1"),
+    ],
+)
+async def test_a_post_to_a_name_and_a_patch_of_a_collection_are_not_allowed(
+    session: aiohttp.ClientSession, method: str, path: str
+) -> None:
+    code, status, _ = await send(session, method, path, json.dumps(a_configmap("bar")).encode())
+    assert (code, status["reason"]) == (405, "MethodNotAllowed")
+    code, status, _ = await send(session, "GET", CONFIGMAPS.path("default", "bar"))
+    assert code == 404
+
+
+async def test_of_repeated_parameters_the_first_selects_what_is_deleted(session: aiohttp.ClientSession) -> None:
+    for name in ("a", "b"):
+        labelled = a_configmap(name)
+        labelled["metadata"]["labels"] = {"app": name}
+        await send(session, "POST", CONFIGMAPS.path("default"), json.dumps(labelled).encode())
+    await send(session, "DELETE", f"{CONFIGMAPS.path('default')}?labelSelector=app%3Da&labelSelector=app%3Db")
+    _, found, _ = await send(session, "GET", CONFIGMAPS.path("default"))
+    assert [item["metadata"]["name"] for item in found["items"]] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("limit=99999999999999999999", 'strconv.ParseInt: parsing "99999999999999999999": value out of range'),
+        ("limit=1_0", 'strconv.ParseInt: parsing "1_0": invalid syntax'),
+        ("limit=%EF%BC%91", 'strconv.ParseInt: parsing "\uff11": invalid syntax'),
+        ("watch=1&timeoutSeconds=1.5", 'strconv.ParseInt: parsing "1.5": invalid syntax'),
+    ],
+)
+async def test_what_is_no_number_is_refused_as_kubernetes_does(
+    session: aiohttp.ClientSession, query: str, message: str
+) -> None:
+    code, status, _ = await send(session, "GET", f"{CONFIGMAPS.path('default')}?{query}")
+    assert (code, status["message"]) == (400, message)
+
+
+async def raw(server: RunningServer, head: str) -> bytes:
+    """The first line of the answer to a request that no client library would send."""
+    reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
+    writer.write(f"{head}\r\nHost: x\r\nAuthorization: Bearer admin\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_targets_in_absolute_form_are_read(api_server: RunningServer) -> None:
+    answer = await raw(api_server, "GET http://api.example:6443/api/v1/namespaces/default HTTP/1.1")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"kind":"Namespace"' in answer
+
+
+async def test_lines_and_urls_over_eight_kilobytes_are_read(api_server: RunningServer) -> None:
+    long = "x" * 300_000
+    path = f"/api/v1/namespaces/default/configmaps?labelSelector=a!={'y' * 60}&odd={long}"
+    assert (await raw(api_server, f"GET {path} HTTP/1.1\r\nX-Long: {long}")).startswith(b"HTTP/1.1 200")
+    refused = await raw(api_server, f"GET /version?{long * 4} HTTP/1.1")
+    assert b" 400 " in refused.splitlines()[0]
+
+
+async def test_the_deprecated_paths_of_watches_are_served(
+    api_server: RunningServer, session: aiohttp.ClientSession
+) -> None:
+    for name in ("a", "b"):
+        await send(session, "POST", CONFIGMAPS.path("default"), json.dumps(a_configmap(name)).encode())
+    for path, names in (("configmaps", ["a", "b"]), ("configmaps/b", ["b"])):
+        url = f"/api/v1/watch/namespaces/default/{path}?timeoutSeconds=1"
+        async with session.get(url) as answer:
+            lines = (await answer.read()).splitlines()
+        assert [json.loads(line)["object"]["metadata"]["name"] for line in lines] == names

@@ -32,6 +32,56 @@ BROAD_EXCEPTS: dict[str, str] = {
     "node_agent/runtime/bridge.py": "carries it from a thread to the reader on the loop, where it is raised again",
 }
 
+# Where `int` and `float` convert what is a number already, or text of our own; what others wrote is for
+# `orchestrator/api/numbers.py`.
+_REVISIONS = "revisions as the server itself wrote them"
+_NUMBERS = "numbers already"
+NUMBER_CONVERSIONS: dict[str, str] = {
+    "orchestrator/api/codec.py": "a position in our own decoder's message",
+    "orchestrator/api/kinds/kinds.py": "versions of the table of kinds",
+    "orchestrator/api/printing/durations.py": _NUMBERS,
+    "orchestrator/api/quantities.py": "digits that its own grammar has matched and bounded",
+    "orchestrator/api/views/meta.py": _REVISIONS,
+    "orchestrator/api/views/pods.py": _NUMBERS,
+    "orchestrator/api/yaml_text.py": "digits that its own grammar has matched and bounded",
+    "orchestrator/commands/token.py": "digits that its own pattern has matched",
+    "orchestrator/controllers/moments.py": _NUMBERS,
+    "orchestrator/controllers/pod_facts.py": _NUMBERS,
+    "orchestrator/controllers/statefulset/decide.py": "digits that its own pattern has matched",
+    "orchestrator/controllers/templates.py": "digits of a hash",
+    "orchestrator/lab/observed.py": "what the kernel and our own processes wrote",
+    "orchestrator/machinery/client.py": _REVISIONS,
+    "orchestrator/machinery/clock.py": _NUMBERS,
+    "orchestrator/machinery/informer.py": _REVISIONS,
+    "orchestrator/machinery/leader.py": _NUMBERS,
+    "orchestrator/machinery/recorder.py": _NUMBERS,
+    "orchestrator/scheduler/place.py": _NUMBERS,
+    "orchestrator/scheduler/plugins/resources.py": _NUMBERS,
+    "orchestrator/serve/process.py": "what our own supervisor and commands pass",
+    "orchestrator/server/allocation.py": _NUMBERS,
+    "orchestrator/server/authentication/service_account.py": "claims that we signed",
+    "orchestrator/server/conversion.py": _REVISIONS,
+    "orchestrator/server/protobuf/decoder.py": "our own table of messages",
+    "orchestrator/server/tokens.py": "claims that we signed",
+    "orchestrator/server/watches.py": _REVISIONS,
+    "orchestrator/server/openapi/gnostic.py": "our own table of messages",
+    "orchestrator/server/writing/decide.py": _REVISIONS,
+    "orchestrator/server/writing/facts.py": _NUMBERS,
+    "node_agent/node/machine.py": "what the kernel wrote",
+    "node_agent/pods/admission.py": "what the node itself reported",
+    "node_agent/pods/status.py": _NUMBERS,
+    "node_agent/probes/ask.py": _NUMBERS,
+    "node_agent/probes/verdict.py": _NUMBERS,
+    "node_agent/runtime/docker.py": "numbers of the engine",
+    "node_agent/runtime/engine_api.py": "numbers of the engine",
+    "node_agent/runtime/fake.py": "what a test wrote",
+    "netproxy/dns/server.py": _NUMBERS,
+    "netproxy/forward/ticker.py": _NUMBERS,
+    "netproxy/forward/worker.py": "what our own process passes to the one it starts",
+}
+# What these return is a number.
+_NUMERIC = ("max", "min", "now", "count_nonzero", "len", "sum", "round", "int", "float")
+
 FORBIDDEN_NAMES = ("utils", "util", "common", "helpers", "helper", "misc", "manager")
 SHRUGS = ("for some reason", "no idea why", "hack", "xxx", "fixme", "workaround for reasons")
 TODO_WITHOUT_ISSUE = re.compile(r"\bTODO\b(?!\(#\d+\))")
@@ -218,6 +268,31 @@ def test_broad_excepts_are_where_they_belong():
             if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name) and node.type.id == "Exception":
                 fine = allowed.search(name_of(path)) or name_of(path) in BROAD_EXCEPTS
                 assert fine, f"{name_of(path)}:{node.lineno} catches everything"
+
+
+def test_numbers_in_foreign_text_are_read_in_one_place():
+    converting = {name_of(path) for path in modules() if any(map(converts_text, ast.walk(tree_of(path))))}
+    converting.discard("orchestrator/api/numbers.py")
+    why = "use orchestrator/api/numbers.py, or say in NUMBER_CONVERSIONS why the text is our own"
+    assert converting == set(NUMBER_CONVERSIONS), why
+
+
+def converts_text(node: ast.AST) -> bool:
+    """Whether this is `int` or `float` of what may be text in decimal, by itself or in a `map`, or asks for digits."""
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("isdigit", "isdecimal", "isnumeric")
+    if not isinstance(node.func, ast.Name) or not node.args:
+        return False
+    first = node.args[0]
+    if node.func.id == "map":
+        return isinstance(first, ast.Name) and first.id in ("int", "float")
+    if node.func.id not in ("int", "float") or len(node.args) > 1 or isinstance(first, ast.Constant | ast.BinOp):
+        return False
+    called = first.func if isinstance(first, ast.Call) else None
+    name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+    return name not in _NUMERIC and not name.startswith("parse_")
 
 
 def test_comments_do_not_shrug():

@@ -45,7 +45,7 @@ def _source(obj: Object, now: float) -> str:
 
 def _count(obj: Object, now: float) -> int:
     if series := obj.get("series"):
-        return int(series.get("count", 0))
+        return series.get("count") or 0
     return _either(obj, "count", "deprecatedCount") or 1
 
 

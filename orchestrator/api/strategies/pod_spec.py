@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.api import names
+from orchestrator.api.numbers import BadNumber, parse_int32
 from orchestrator.api.problems import duplicate, forbidden, invalid, not_supported, required
 from orchestrator.api.strategies.containers import (
     Surroundings,
@@ -94,8 +95,13 @@ def validate_pod_annotations(annotations: Mapping[str, str], spec: Mapping[str, 
 def _is_int32(text: str) -> bool:
     # As Kubernetes reads it: no plus sign, no leading zeros.
     digits = text.removeprefix("-")
-    plain = digits.isascii() and digits.isdigit() and (digits == "0" or not digits.startswith("0"))
-    return plain and text != "-0" and -INT32_MAX - 1 <= int(text) <= INT32_MAX
+    if text == "-0" or digits.startswith("+") or (digits.startswith("0") and digits != "0"):
+        return False
+    try:
+        parse_int32(text)
+    except BadNumber:
+        return False
+    return True
 
 
 def validate_pod_spec(spec: Mapping[str, Any], path: str, *, is_pod: bool) -> Problems:

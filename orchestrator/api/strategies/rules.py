@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.api import names
 from orchestrator.api.memo import memo
+from orchestrator.api.numbers import saturated_int32
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, not_supported, required
 
 Problems = list[Problem]
@@ -171,8 +172,8 @@ def user_or_group_id(field: str, value: int | None) -> Problems:
 
 
 def percent(value: int | str) -> int | None:
-    """The number before the percent sign, or None where it is not a percentage."""
-    return int(value[:-1]) if isinstance(value, str) and not names.is_valid_percent(value) else None
+    """The number before the percent sign, at most what 32 bits hold, or None where it is not a percentage."""
+    return saturated_int32(value[:-1]) if isinstance(value, str) and not names.is_valid_percent(value) else None
 
 
 def count_or_percent(field: str, value: int | str) -> Problems:

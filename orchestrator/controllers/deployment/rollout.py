@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.api.numbers import BadNumber, parse_int64, saturated_int32
 from orchestrator.api.views.workloads import Deployment, ReplicaSet
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -46,7 +47,7 @@ def limits_of(deployment: Deployment) -> Limits:
 def _resolved(value: int | str, total: int, *, up: bool) -> int:
     if isinstance(value, int):
         return value
-    share = int(value.removesuffix("%")) * total
+    share = saturated_int32(value.removesuffix("%")) * total
     return -(-share // 100) if up else share // 100
 
 
@@ -196,6 +197,6 @@ def expendable(deployment: Deployment, old: Sequence[ReplicaSet]) -> tuple[Repli
 
 def _number(text: str | None, default: int) -> int:
     try:
-        return int(text) if text is not None else default
-    except ValueError:
+        return parse_int64(text) if text is not None else default
+    except BadNumber:
         return default

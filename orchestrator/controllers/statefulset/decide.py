@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from orchestrator.api.numbers import saturated_int32
 from orchestrator.api.views.workloads import Pod, StatefulSet, StatefulSetStatus
 from orchestrator.controllers.ownership import claim
 from orchestrator.controllers.pod_facts import is_available, next_availability_s
@@ -162,7 +163,7 @@ def _unavailable_max(sts: StatefulSet) -> int:
     rolling = sts.spec.update_strategy.rolling_update
     value = rolling.max_unavailable if rolling is not None else None
     if isinstance(value, str):
-        value = int(value.removesuffix("%")) * sts.spec.replicas // 100
+        value = saturated_int32(value.removesuffix("%")) * sts.spec.replicas // 100
     return max(value or 1, 1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from orchestrator.api.numbers import parse_int64
 from orchestrator.api.views.scheduling import NodeSelectorRequirement, NodeSelectorTerm
 from orchestrator.scheduler.changes import Change, Happened
 from orchestrator.scheduler.columns import Mask, Rows, Score
@@ -89,7 +90,7 @@ def _holds(expression: NodeSelectorRequirement, value: str | None) -> bool:
             return value is None
         case "Gt" | "Lt":
             try:
-                ours, theirs = int(value or ""), int(expression.values[0])
+                ours, theirs = parse_int64(value or ""), parse_int64(expression.values[0])
             except (ValueError, IndexError):
                 return False
             return ours > theirs if expression.operator == "Gt" else ours < theirs

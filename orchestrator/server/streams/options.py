@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator.api import problems
+from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.api.problems import Problem
 from orchestrator.machinery.errors import BadRequest, Invalid
+from orchestrator.server.requests import is_set
 
 Parameters = Sequence[tuple[str, str]]
-_TRUE = frozenset(("1", "t", "T", "true", "True", "TRUE"))
-_FALSE = frozenset(("", "0", "f", "F", "false", "False", "FALSE"))
 # The API's name for a stream and the kubelet's.
 _STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
@@ -35,7 +34,7 @@ def for_logs(query: Query) -> Parameters:
         text = query.get(number, "")
         if not text:
             continue
-        value = _integer(number, text)
+        value = _integer(text)
         if value < lowest:
             rule = "must be greater than or equal to 0" if lowest == 0 else "must be greater than 0"
             broken.append(problems.invalid(number, value, rule))
@@ -66,19 +65,11 @@ def for_ports(query: Query) -> Parameters:
 
 
 def _flag(query: Query, name: str) -> bool:
-    text = query.get(name, "")
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadRequest(f'invalid value for {name}: strconv.ParseBool: parsing "{text}": invalid syntax')
+    return is_set(query.get(name, "0"))
 
 
-def _integer(name: str, text: str) -> int:
-    # Python reads more as a number than Go does: underscores, other alphabets' digits, any size.
-    if not re.fullmatch(r"[+-]?[0-9]{1,30}", text):
-        raise BadRequest(f'invalid value for {name}: strconv.ParseInt: parsing "{text}": invalid syntax')
-    value = int(text)
-    if not -(1 << 63) <= value < 1 << 63:
-        raise BadRequest(f'invalid value for {name}: strconv.ParseInt: parsing "{text}": value out of range')
-    return value
+def _integer(text: str) -> int:
+    try:
+        return parse_int64(text)
+    except BadNumber as exc:
+        raise BadRequest(str(exc)) from exc

@@ -12,6 +12,7 @@ from orchestrator.api.objects import Object
 from orchestrator.machinery.clock import parse_timestamp, timestamp
 from orchestrator.machinery.errors import BadRequest
 from orchestrator.server import refusals
+from orchestrator.server.requests import is_set
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = ("Orphan", "Background", "Foreground")
@@ -52,18 +53,17 @@ def options_of(body: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptio
     """Read the options. Raises `BadRequest`."""
     grace: Any = body.get("gracePeriodSeconds")
     if grace is None and (text := query.get("gracePeriodSeconds")):
-        try:
-            grace = int(text)
-        except ValueError as exc:
-            raise refusals.bad_parameter("gracePeriodSeconds", text, "must be an integer") from exc
+        grace = refusals.integer(text)
     if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
         raise BadRequest("DeleteOptions.gracePeriodSeconds must be an integer")
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
-    orphan = body.get("orphanDependents", query.get("orphanDependents"))
+    orphan = body.get("orphanDependents")
+    if orphan is None and "orphanDependents" in query:
+        orphan = is_set(query["orphanDependents"])
     if orphan is not None:
         if propagation:
             raise BadRequest("orphanDependents and deletionPropagation cannot be both set")
-        propagation = "Orphan" if orphan in (True, "true", "1") else "Background"
+        propagation = "Orphan" if orphan else "Background"
     if propagation and propagation not in _POLICIES:
         listed = ", ".join(f'"{policy}"' for policy in (*_POLICIES[1:], "Orphan"))
         raise BadRequest(f'propagationPolicy: Unsupported value: "{propagation}": supported values: {listed}')

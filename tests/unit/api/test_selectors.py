@@ -143,3 +143,11 @@ def test_field_selectors_that_cannot_be_understood(text: str, message: str) -> N
     with pytest.raises(BadSelector) as caught:
         parse_field_selector(text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "text", ["a in (" + "b," * 500_000 + ")", "a," * 500_000, "!" * 1_000_000, "a=" + "," * 500_000]
+)
+def test_a_selector_of_a_megabyte_is_refused_before_all_of_it_is_read(text: str) -> None:
+    with pytest.raises(BadSelector):
+        parse_label_selector(text)

@@ -85,6 +85,8 @@ def test_the_containers_user_wins_over_the_pods():
     ("security", "image_user", "message"),
     [
         pytest.param({"runAsNonRoot": True}, "", "image will run as root", id="root"),
+        pytest.param({"runAsNonRoot": True}, "00", "image will run as root", id="root-in-other-digits"),
+        pytest.param({"runAsNonRoot": True}, "\u0663", "non-numeric user", id="digits-of-another-alphabet"),
         pytest.param({"runAsNonRoot": True}, "nginx", "non-numeric user", id="a-name-proves-nothing"),
     ],
 )

@@ -43,6 +43,25 @@ PODS = "/api/v1/namespaces/default/pods"
         pytest.param("GET", "/api/v1/namespaces/a%2Fb/pods", ("list", "", "pods", "a/b", "", ""), id="escaped"),
         pytest.param("GET", "/api/v1", ("get", "", "", "", "", ""), id="discovery"),
         pytest.param("GET", "/apis/apps/v1", ("get", "", "", "", "", ""), id="discovery-of-group"),
+        pytest.param("GET", f"{PODS}?watch", ("watch", "", "pods", "default", "", ""), id="watch-without-value"),
+        pytest.param("GET", f"{PODS}?watch=yes", ("watch", "", "pods", "default", "", ""), id="watch-by-any-word"),
+        pytest.param("GET", f"{PODS}?watch=False", ("list", "", "pods", "default", "", ""), id="watch-false"),
+        pytest.param("GET", f"{PODS}?watch=0&watch=1", ("list", "", "pods", "default", "", ""), id="the-first-counts"),
+        pytest.param(
+            "GET", "/api/v1/watch/namespaces/x/pods", ("watch", "", "pods", "x", "", ""), id="deprecated-watch"
+        ),
+        pytest.param("GET", "/api/v1/watch/pods", ("watch", "", "pods", "", "", ""), id="deprecated-watch-of-all"),
+        pytest.param(
+            "GET", "/api/v1/watch/namespaces/x/pods/a/b", ("watch", "", "pods", "x", "a", ""), id="deprecated-of-one"
+        ),
+        pytest.param(
+            "GET", "/apis/apps/v1/watch/deployments", ("watch", "apps", "deployments", "", "", ""), id="of-a-group"
+        ),
+        pytest.param("GET", "/api/v1/watch/namespaces", ("watch", "", "namespaces", "", "", ""), id="of-namespaces"),
+        pytest.param("PUT", "/api/v1/watch/pods", ("put", "", "pods", "", "", ""), id="only-read-there"),
+        pytest.param("GET", f"http://10.0.0.1:6443{PODS}/a", ("get", "", "pods", "default", "a", ""), id="absolute"),
+        pytest.param("GET", f"https://h{PODS}?watch=1", ("watch", "", "pods", "default", "", ""), id="absolute-query"),
+        pytest.param("GET", "http://h?x=/api/v1/pods", ("get", "", "", "", "", ""), id="absolute-without-path"),
         pytest.param("GET", "/version", ("get", "", "", "", "", ""), id="plain-path"),
     ],
 )
@@ -68,3 +87,21 @@ def test_any_target_is_read_without_failing(method: str, target: str) -> None:
     parse(BUILT_IN, method, "/" + target)
     parse(BUILT_IN, method, "/api/v1/" + target)
     parse(BUILT_IN, method, "/apis/apps/v1/namespaces/" + target)
+
+
+def test_of_repeated_parameters_the_first_counts() -> None:
+    request = parse(BUILT_IN, "DELETE", f"{PODS}?labelSelector=a%3D1&labelSelector=b&limit=&limit=5")
+    assert request.query == {"labelSelector": "a=1", "limit": ""}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", False), ("f", True), ("f=", True), ("f=no", True), ("f=0", False), ("f=FALSE", False), ("f=00", True)],
+)
+def test_booleans_are_true_whenever_they_are_there_but_for_zero_and_false(query: str, expected: bool) -> None:
+    assert parse(BUILT_IN, "GET", f"{PODS}?{query}").flag("f") is expected
+
+
+@pytest.mark.parametrize("target", [f"{PODS}?{'a&' * 200_000}", "/api/v1" + "/a" * 100_000], ids=["query", "path"])
+def test_what_is_too_long_to_read_has_a_fault(target: str) -> None:
+    assert parse(BUILT_IN, "GET", target).fault == "the URL is too long"
