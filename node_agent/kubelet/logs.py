@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from node_agent.runtime.base import ContainerRuntime, LogOptions
-from orchestrator.api.numbers import parse_int64
+from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.machinery.clock import Clock, parse_timestamp
 
 
@@ -28,10 +28,10 @@ def log_request(query: Mapping[str, str], clock: Clock) -> LogRequest:
     """The request that the parameters describe. Raises BadLogOptions."""
     try:
         since = float(parse_int64(query["sinceSeconds"])) if query.get("sinceSeconds") else 0.0
-        since_time = parse_timestamp(query["sinceTime"]) if query.get("sinceTime") else 0.0
+        since_time = _moment(query["sinceTime"]) if query.get("sinceTime") else 0.0
         tail = parse_int64(query["tailLines"]) if query.get("tailLines") else None
         limit = parse_int64(query["limitBytes"]) if query.get("limitBytes") else None
-    except ValueError as bad:
+    except BadNumber as bad:
         raise BadLogOptions(f"invalid log options: {bad}") from bad
     options = LogOptions(
         follow=_flag(query, "follow"),
@@ -40,6 +40,13 @@ def log_request(query: Mapping[str, str], clock: Clock) -> LogRequest:
         since=clock.now() - since if since else since_time,
     )
     return LogRequest(options=options, previous=_flag(query, "previous"), limit_bytes=limit)
+
+
+def _moment(text: str) -> float:
+    try:
+        return parse_timestamp(text)
+    except ValueError as bad:
+        raise BadLogOptions(f'invalid log options: parsing time "{text[:64]}": not a timestamp') from bad
 
 
 async def pieces(runtime: ContainerRuntime, container_id: str, request: LogRequest) -> AsyncGenerator[bytes, None]:

@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 from node_agent.kubelet.spdy import BadFrame, Data, Frame, Framer, Open, Ping, Reset
 from orchestrator.api.numbers import BadNumber, parse_uint64
 from orchestrator.machinery.log import get_logger
+from orchestrator.machinery.sockets import words_of
 
 logger = get_logger(__name__)
 
@@ -94,7 +95,8 @@ class PortForward:
                     await loop.sock_connect(sock, ("127.0.0.1", port))
                 await self._carry(stream, sock, queue)
         except* (OSError, TimeoutError) as lost:
-            why = f"error forwarding port {port} to pod {self._pod}: {lost.exceptions[0]}".encode()
+            said = f"dial tcp4 127.0.0.1:{port}: connect: {_words_of(lost)}"
+            why = f"error forwarding port {port} to pod {self._pod}: {said}".encode()
         finally:
             self._inputs.pop(stream, None)
             # Who waits to add a piece would wait for ever, and everybody's frames behind it.
@@ -122,6 +124,12 @@ class PortForward:
             sending = ways.create_task(inward(), name="port-forward-in")
             await outward()
             sending.cancel()
+
+
+def _words_of(failure: BaseException) -> str:
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return words_of(failure) if isinstance(failure, OSError) else "connection failed"
 
 
 def _port_of(text: str) -> int | None:

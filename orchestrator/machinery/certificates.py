@@ -175,7 +175,7 @@ def request_facts(request_pem: bytes) -> RequestFacts:
             raise BadCertificate("the request is not signed by its own key")
         names = list(_alternative_names(request))
     except (ValueError, InvalidSignature, x509.DuplicateExtension) as exc:
-        raise BadCertificate(f"not a usable certificate request: {exc}") from exc
+        raise BadCertificate("asn1: structure error: not a certificate request") from exc
     dns_names = tuple(name.value for name in names if isinstance(name, x509.DNSName))
     ip_addresses = tuple(str(name.value) for name in names if isinstance(name, x509.IPAddress))
     common_names = _attribute(request.subject, NameOID.COMMON_NAME)
@@ -235,7 +235,7 @@ def pem_of(der: bytes) -> bytes:
     try:
         return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
     except ValueError as exc:
-        raise BadCertificate(f"not a certificate: {exc}") from exc
+        raise BadCertificate("not a certificate") from exc
 
 
 def is_authority(cert_pem: bytes) -> bool:
@@ -251,14 +251,14 @@ def _certificate(cert_pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(cert_pem)
     except ValueError as exc:
-        raise BadCertificate(f"not a certificate: {exc}") from exc
+        raise BadCertificate("not a certificate") from exc
 
 
 def _key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError) as exc:
-        raise BadCertificate(f"not a private key: {exc}") from exc
+        raise BadCertificate("not a private key") from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise BadCertificate("not an elliptic curve key")
     return key

@@ -17,6 +17,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
+    #: Whether Kubernetes gives such a Status its `details` though nothing is known for them: clients look into them.
+    always_details: ClassVar[bool] = False
 
     def __init__(
         self, message: str, *, details: Mapping[str, Any] | None = None, metadata: Mapping[str, Any] | None = None
@@ -25,6 +27,7 @@ class ApiError(Exception):
         self.message = message
         self.metadata = dict(metadata or {})
         self.details = dict(details or {})
+        self._has_details = details is not None or self.always_details
         self.status_code = self.code
         self.status_reason = self.reason
 
@@ -39,7 +42,7 @@ class ApiError(Exception):
             "reason": self.status_reason,
             "code": self.status_code,
         }
-        if self.details:
+        if self.details or self._has_details:
             status["details"] = self.details
         return status
 
@@ -60,18 +63,21 @@ class Forbidden(ApiError):
     """We know who asks, and they may not."""
 
     code, reason = 403, "Forbidden"
+    always_details = True
 
 
 class NotFound(ApiError):
     """The object, or the resource itself, does not exist. For a delete, that is success."""
 
     code, reason = 404, "NotFound"
+    always_details = True
 
 
 class MethodNotAllowed(ApiError):
     """The resource exists and does not support this verb."""
 
     code, reason = 405, "MethodNotAllowed"
+    always_details = True
 
 
 class NotAcceptable(ApiError):
@@ -84,12 +90,14 @@ class AlreadyExists(ApiError):
     """A create found the name taken."""
 
     code, reason = 409, "AlreadyExists"
+    always_details = True
 
 
 class Conflict(ApiError):
     """Somebody else wrote first, or a precondition does not hold: read again, decide again."""
 
     code, reason = 409, "Conflict"
+    always_details = True
 
 
 class Gone(ApiError):
@@ -114,6 +122,7 @@ class Invalid(ApiError):
     """The object breaks rules of its kind; the causes say which."""
 
     code, reason = 422, "Invalid"
+    always_details = True
 
     @classmethod
     def of(cls, *, group: str, kind: str, name: str, problems: Sequence[Problem]) -> Invalid:
@@ -142,6 +151,7 @@ class InternalError(ApiError):
     """Our own fault."""
 
     code, reason = 500, "InternalError"
+    always_details = True
 
 
 class ServiceUnavailable(ApiError):
@@ -154,6 +164,7 @@ class GatewayTimeout(ApiError):
     """The answer did not come in time; a write may have happened nevertheless."""
 
     code, reason = 504, "Timeout"
+    always_details = True
 
 
 class Unreachable(Exception):
@@ -190,9 +201,10 @@ def error_of_status(code: int, status: Mapping[str, Any]) -> ApiError:
     """Turn an HTTP answer's code and decoded `Status` body (possibly empty) back into the error it was."""
     cls = _BY_REASON.get(str(status.get("reason", ""))) or _BY_CODE.get(code) or InternalError
     message = str(status.get("message") or f"the server answered with HTTP {code}")
-    details = status.get("details") or {}
+    details = status.get("details")
     if cls is TooManyRequests:
-        return TooManyRequests(message, retry_after_s=_whole(details.get("retryAfterSeconds"), 1), details=details)
+        retry_after_s = _whole((details or {}).get("retryAfterSeconds"), 1)
+        return TooManyRequests(message, retry_after_s=retry_after_s, details=details)
     error = cls(message, details=details)
     error.status_code = code
     if status.get("reason"):

@@ -34,6 +34,16 @@ def own_socket(address: Any) -> OwnSocket:
     return OwnSocket(family, kind, protocol)
 
 
+def words_of(failure: OSError) -> str:
+    """What the system says of a failed call, without what our libraries put around it."""
+    if isinstance(failure, TimeoutError):
+        return "i/o timeout"
+    number = failure.errno
+    if number is None or not 0 < number < 200:  # names that were not found count otherwise
+        return "no such host" if isinstance(failure, socket.gaierror) else "connection failed"
+    return os.strerror(number).lower()
+
+
 def socket_that_notices_a_dead_peer(address: Any) -> OwnSocket:
     """A socket factory for aiohttp: a cut link is an error within half a minute, not a connection that hangs."""
     sock = own_socket(address)

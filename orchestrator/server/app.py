@@ -25,7 +25,7 @@ from orchestrator.machinery.errors import (
     Unauthorized,
 )
 from orchestrator.machinery.log import get_logger
-from orchestrator.server import refusals
+from orchestrator.server import refusals, yaml_answers
 from orchestrator.server.admission.base import Admission
 from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
@@ -149,6 +149,8 @@ class ApiServer:
             answer = await self._answer(call)
             if not isinstance(answer, Answer):
                 return answer  # it has written itself
+            if call.accepted.is_yaml:
+                answer = await yaml_answers.rewritten(answer, call.core.large)
             response = DirectResponse(answer, call.warnings)
             await response.send(http)
             return response
@@ -175,9 +177,9 @@ class ApiServer:
             return Answer.of_error(GatewayTimeout("the request could not be answered in time"))
         except ConnectionError:
             raise
-        except Exception as exc:
+        except Exception:
             logger.exception("request.failed", method=call.request.method, path=call.request.path)
-            return Answer.of_error(InternalError(f"Internal error occurred: {type(exc).__name__}"))
+            return Answer.of_error(InternalError("Internal error occurred: the server's log says more"))
 
     async def _pass(self, call: Call) -> Answer | web.StreamResponse:
         """Let a request through every stage: who asks, may they, the body, a seat, the endpoint."""

@@ -25,7 +25,7 @@ _BATCH = 50
 def check(call: Call) -> None:
     """Raises `NotAcceptable` when the client accepts nothing that we have, or a form that the answer cannot have."""
     if not call.accepted.is_acceptable:
-        raise NotAcceptable("only the following media types are accepted: application/json")
+        raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
     asked, verb = call.accepted.as_, call.request.verb
     is_list = verb in ("list", "deletecollection")
     if verb != "watch" and asked == ("PartialObjectMetadata" if is_list else "PartialObjectMetadataList"):

@@ -10,17 +10,19 @@ from orchestrator.api.memo import memo
 from orchestrator.api.numbers import BadNumber, parse_decimal
 
 JSON = "application/json"
+YAML = "application/yaml"
 
 As = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The first form in the header that we have: answers are JSON. `is_acceptable` is False when there is none."""
+    """The first form in the header that we have: JSON, or else YAML. `is_acceptable` is False when there is none."""
 
     as_: As = ""
     version: str = "v1"
     is_acceptable: bool = True
+    is_yaml: bool = False
 
 
 ANYTHING = Accepted()
@@ -42,14 +44,14 @@ def _accepted(header: str, forms: tuple[As, ...]) -> Accepted:
     for _, media_type, parameters in sorted(clauses, key=lambda clause: -clause[0]):
         if media_type in ("*/*", "application/*"):
             media_type = JSON
-        if media_type != JSON:
+        if media_type not in (JSON, YAML):
             continue
         as_ = parameters.get("as", "")
         if not as_:
-            return ANYTHING
+            return Accepted(is_yaml=media_type == YAML)
         group, version = parameters.get("g", "meta.k8s.io"), parameters.get("v", "v1")
         if group == "meta.k8s.io" and version in ("v1", "v1beta1") and as_ in forms:
-            return Accepted(as_, version)
+            return Accepted(as_, version, is_yaml=media_type == YAML)
     return _NOTHING
 
 

@@ -19,7 +19,7 @@ from orchestrator.api.codec import decode_into
 from orchestrator.api.resources import NODES, PODS
 from orchestrator.machinery.errors import ApiError, BadRequest, InternalError, NotFound, error_of_status
 from orchestrator.machinery.log import get_logger
-from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
+from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer, words_of
 from orchestrator.server.admission.base import Objects
 from orchestrator.server.requests import Request
 from orchestrator.server.streams import options
@@ -113,7 +113,7 @@ class NodeConnections:
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             if response.prepared:
                 return _cut(request, response, exc)
-            raise InternalError(f'Get "{url}": {_said(exc)}') from exc
+            raise InternalError(f'Get "{url}": dial tcp {kubelet.host}:{kubelet.port}: connect: {_said(exc)}') from exc
         return response
 
     async def _stream(
@@ -254,4 +254,10 @@ def _raw_query(request: web.BaseRequest) -> str:
 
 
 def _said(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__
+    """What went wrong on the way to a node, in the words of the system and of TLS rather than of our libraries."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return "tls: failed to verify certificate"
+    cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
+        return words_of(cause)
+    return "tls: handshake failure" if isinstance(cause, ssl.SSLError) else "EOF"

@@ -70,10 +70,9 @@ def transform_of(call: Call, kind: Kind, patch: Patch) -> Callable[[Object], Obj
     def transform(old: Object) -> Object:
         obj = applied(call, patch, old, resource.api_version, resource.kind)
         name = old["metadata"]["name"]
-        if obj["metadata"].get("name") != name:
-            raise BadRequest(
-                f"the name of the object ({obj['metadata'].get('name')}) does not match the name on the URL ({name})"
-            )
+        own = obj["metadata"].get("name") or ""
+        if own != name:
+            raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
         return obj
 
     return transform

@@ -121,7 +121,7 @@ class SigningKey:
         except InvalidSignature as exc:
             raise BadToken("not a token of this cluster: the signature is another's") from exc
         except (Malformed, ValueError) as exc:
-            raise BadToken(f"not a token of this cluster: {exc}") from exc
+            raise BadToken("not a token of this cluster: it is malformed") from exc
         if claims.iss != ISSUER:
             raise BadToken("not a token of this cluster: it names another issuer")
         check_time(claims, now=now)

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from orchestrator.api import yaml_text
 from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, SECRETS
 from tests.support.manifests import a_workload
 from tests.support.server import RunningServer, a_configmap
@@ -240,3 +241,45 @@ async def test_the_deprecated_paths_of_watches_are_served(
         async with session.get(url) as answer:
             lines = (await answer.read()).splitlines()
         assert [json.loads(line)["object"]["metadata"]["name"] for line in lines] == names
+
+
+async def test_who_accepts_yaml_gets_yaml(api_server: RunningServer) -> None:
+    headers = {"Authorization": "Bearer admin", "Accept": "application/yaml"}
+    async with aiohttp.ClientSession(api_server.url, headers=headers) as session:
+
+        async def ask(method: str, path: str, **given: Any) -> tuple[int, str, Any]:
+            async with session.request(method, path, **given) as answer:
+                return answer.status, answer.content_type, yaml_text.decode(await answer.read())[0]
+
+        path = CONFIGMAPS.path("default")
+        code, content_type, made = await ask("POST", path, json=a_configmap("c", a="yes", b="1e3", c="x\ny\n"))
+        assert (code, content_type, made["data"]) == (201, "application/yaml", {"a": "yes", "b": "1e3", "c": "x\ny\n"})
+        assert (await ask("GET", f"{path}/c"))[2] == made
+        listed = (await ask("GET", path))[2]
+        assert listed["items"] == [made]
+        code, content_type, status = await ask("GET", f"{path}/none")
+        assert (code, content_type, status["reason"]) == (404, "application/yaml", "NotFound")
+        code, _, status = await ask("GET", f"{path}?watch=1")
+        assert (code, status["reason"]) == (406, "NotAcceptable")
+        headers = {"Accept": "application/yaml;q=0.5, application/json"}
+        async with session.get(path, headers=headers) as answer:
+            assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/api/v1/namespaces/default/configmaps/c/ephemeralcontainers", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/nothing", 404),
+        ("POST", "/api/v1/namespaces/default/pods/x", 405),
+        ("PUT", "/api/v1/namespaces/default/pods/x/binding", 405),
+        ("POST", "/version", 405),
+    ],
+)
+async def test_a_404_or_405_has_details_though_they_are_empty(
+    session: aiohttp.ClientSession, method: str, path: str, code: int
+) -> None:
+    answered, status, _ = await send(session, method, path)
+    assert answered == code
+    assert status["details"] == {}

@@ -67,6 +67,7 @@ NUMBER_CONVERSIONS: dict[str, str] = {
     "orchestrator/server/openapi/gnostic.py": "our own table of messages",
     "orchestrator/server/writing/decide.py": _REVISIONS,
     "orchestrator/server/writing/facts.py": _NUMBERS,
+    "orchestrator/store/witness.py": "what the store itself wrote, under a checksum",
     "node_agent/node/machine.py": "what the kernel wrote",
     "node_agent/pods/admission.py": "what the node itself reported",
     "node_agent/pods/status.py": _NUMBERS,

@@ -179,8 +179,10 @@ def _request_fault(request: str) -> str:
     try:
         if x509.load_pem_x509_csr(pem).is_signature_valid:
             return ""
-    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as exc:
-        return str(exc)
+    except UnsupportedAlgorithm:
+        return "x509: cannot verify signature: algorithm unimplemented"
+    except (ValueError, InvalidSignature):
+        return "asn1: structure error: not a certificate request"
     return "x509: signature does not match the public key"
 
 

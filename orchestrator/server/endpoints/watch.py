@@ -11,6 +11,7 @@ from aiohttp import web
 from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
+from orchestrator.machinery.errors import NotAcceptable
 from orchestrator.server import forms, list_options, metrics, refusals, warnings
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints.reads import filter_of, wait_for
@@ -38,6 +39,8 @@ async def watch(call: Call) -> web.StreamResponse:
     """Answer for as long as the client listens, reads along, and its time has not come."""
     kind = call.kind
     forms.check(call)
+    if call.accepted.is_yaml:
+        raise NotAcceptable("only the following media types are accepted: application/json;stream=watch")
     filter_, form = filter_of(call, kind), forms.form_of(call, kind)
     options = list_options.parse(call.request.query, is_watch=True)
     cache = call.core.cache

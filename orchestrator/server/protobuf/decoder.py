@@ -59,8 +59,12 @@ def decode(data: bytes, *, api_version: str, kind: str) -> Object:
         obj = _message(message, envelope.get(2, b""), 0)
     except Malformed:
         raise
-    except (IndexError, struct.error, ValueError, AttributeError, TypeError, OverflowError, OSError) as exc:
-        raise Malformed(f"proto: cannot parse the message: {exc}") from exc
+    except IndexError as exc:
+        raise Malformed("unexpected EOF") from exc
+    except UnicodeDecodeError as exc:
+        raise Malformed("proto: invalid UTF-8 in a string") from exc
+    except (struct.error, ValueError, AttributeError, TypeError, OverflowError, OSError) as exc:
+        raise Malformed("proto: a field is not of the type that the message has for it") from exc
     return {"apiVersion": own_version, "kind": own_kind, **obj}
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from orchestrator.api import problems
 from orchestrator.api.numbers import BadNumber, parse_int64
 from orchestrator.api.problems import Problem
+from orchestrator.api.schema import scalars
 from orchestrator.machinery.errors import BadRequest, Invalid
 from orchestrator.server.requests import is_set
 
@@ -45,7 +46,10 @@ def for_logs(query: Query) -> Parameters:
     if broken:
         raise Invalid.of(group="", kind="PodLogOptions", name="", problems=broken)
     if since_time:
-        found.append(("sinceTime", since_time))
+        try:
+            found.append(("sinceTime", scalars.as_time(since_time)))
+        except scalars.WrongValue as exc:
+            raise BadRequest(str(exc)) from exc
     if query.get("stream", ""):
         found.append(("stream", query.get("stream", "")))
     return tuple(found)
