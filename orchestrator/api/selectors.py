@@ -15,6 +15,8 @@ from orchestrator.api.numbers import BadNumber, parse_int64
 REQUIREMENTS_MAX = 1000
 #: Words and signs of a label selector. More are refused: reading them would take longer than anybody else may wait.
 TOKENS_MAX = 10_000
+#: Characters of a field selector, for the same reason; the longest that anybody sends have a few hundred.
+FIELD_TEXT_MAX = 64 << 10
 
 
 class BadSelector(ValueError):
@@ -302,6 +304,8 @@ _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 
 def parse_field_selector(text: str) -> FieldSelector:
     """Parse `spec.nodeName=n1,status.phase!=Running`; raises `BadSelector`."""
+    if len(text) > FIELD_TEXT_MAX:
+        raise BadSelector(f"more than {FIELD_TEXT_MAX} characters")
     found: list[FieldRequirement] = []
     for match in re.finditer(r"((?:[^\\,]|\\.?)*)(?:,|\Z)", text, re.DOTALL):
         term = match[1]

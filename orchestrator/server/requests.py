@@ -100,7 +100,7 @@ def _first_values(query_text: str) -> Mapping[str, str]:
 
 def _of_deprecated_watch(request: Request) -> Request:
     """`/api/v1/watch/…`: a list that is watched, or one object of it. Only GET is served there, as in Kubernetes."""
-    verb = "watch" if request.method in ("GET", "HEAD") else request.method.lower()
+    verb = "watch" if request.method == "GET" else request.method.lower()
     rest = "/".join(part for part in (request.subresource, request.rest) if part)
     return msgspec.structs.replace(request, verb=verb, subresource="", rest=rest)
 
@@ -124,7 +124,7 @@ def _of_resource(
         verb = _OBJECT_VERBS.get(method, method.lower())
     else:
         verb = _COLLECTION_VERBS.get(method, method.lower())
-        if verb == "list" and is_set(query.get("watch")):
+        if method == "GET" and is_set(query.get("watch")):
             verb = "watch"
     return Request(
         method,

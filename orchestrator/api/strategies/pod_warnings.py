@@ -168,23 +168,54 @@ def _is_fractional(value: str | int | float) -> bool:
 
 def _ports(spec: Mapping[str, Any], at: str) -> list[str]:
     warnings: list[str] = []
-    seen: dict[tuple[int, str], list[tuple[Mapping[str, Any], str]]] = {}
+    groups: dict[tuple[int, str], _Ports] = {}
     for container, path in _containers(spec, at):
         for index, port in enumerate(container.get("ports") or ()):
             field = f"{path}.ports[{index}]"
-            others = seen.setdefault((port.get("containerPort", 0), port.get("protocol", "")), [])
-            warnings += [warning for other, where in others if (warning := _port_clash(port, field, other, where))]
-            others.append((port, field))
+            group = groups.setdefault((port.get("containerPort", 0), port.get("protocol", "")), _Ports())
+            host_port, host_ip = port.get("hostPort", 0), port.get("hostIP", "")
+            for there, where in group.clashing(host_port, host_ip):
+                warnings.append(f"{field}: {_clash((host_port, host_ip), there)} with {where}")
+                if len(warnings) == _CLASHES_MAX:
+                    return warnings
+            group.add(host_port, host_ip, field)
     return warnings
 
 
-def _port_clash(port: Mapping[str, Any], field: str, other: Mapping[str, Any], where: str) -> str:
-    host_port, other_host_port = port.get("hostPort", 0), other.get("hostPort", 0)
-    host_ip, other_ip = port.get("hostIP", ""), other.get("hostIP", "")
-    if host_ip == other_ip and host_port == other_host_port:
-        return f"{field}: duplicate port definition with {where}"
-    if not host_port or not other_host_port:
-        return f"{field}: overlapping port definition with {where}"
-    if host_port == other_host_port and bool(host_ip) != bool(other_ip):
-        return f"{field}: dangerously ambiguous port definition with {where}"
-    return ""
+# More are told to nobody: the headers of an answer would not hold them.
+_CLASHES_MAX = 100
+_OnHost = tuple[int, str]  # host port and host address
+
+
+class _Ports:
+    """Ports of one number and protocol, found again by where they are on the host: comparing all is quadratic."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[_OnHost, str]] = []
+        self._by_address: dict[_OnHost, list[int]] = {}
+        self._with_address: dict[int, list[int]] = {}
+
+    def add(self, host_port: int, host_ip: str, field: str) -> None:
+        self._by_address.setdefault((host_port, host_ip), []).append(len(self._all))
+        if host_ip or not host_port:
+            self._with_address.setdefault(host_port, []).append(len(self._all))
+        self._all.append(((host_port, host_ip), field))
+
+    def clashing(self, host_port: int, host_ip: str) -> Sequence[tuple[_OnHost, str]]:
+        """Those added before that a port there clashes with, in their order."""
+        if not host_port:
+            return self._all
+        found = {*self._by_address.get((host_port, host_ip), ()), *self._with_address.get(0, ())}
+        if host_ip:
+            found.update(self._by_address.get((host_port, ""), ()))
+        else:
+            found.update(self._with_address.get(host_port, ()))
+        return [self._all[at] for at in sorted(found)]
+
+
+def _clash(one: _OnHost, other: _OnHost) -> str:
+    if one == other:
+        return "duplicate port definition"
+    if not one[0] or not other[0]:
+        return "overlapping port definition"
+    return "dangerously ambiguous port definition"

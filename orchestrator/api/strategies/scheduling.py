@@ -189,13 +189,12 @@ def _pod_term(term: Mapping[str, Any], path: str) -> Problems:
 def validate_spread(constraints: Sequence[Mapping[str, Any]], path: str) -> Problems:
     """The rules of a pod's topology spread constraints."""
     problems: Problems = []
-    for index, constraint in enumerate(constraints):
+    pairs = [(constraint.get("topologyKey"), constraint.get("whenUnsatisfiable")) for constraint in constraints]
+    last = {pair: index for index, pair in enumerate(pairs)}
+    for index, (constraint, pair) in enumerate(zip(constraints, pairs, strict=True)):
         field = f"{path}[{index}]"
         problems += _spread(constraint, field)
-        pair = (constraint.get("topologyKey"), constraint.get("whenUnsatisfiable"))
-        if any(
-            pair == (later.get("topologyKey"), later.get("whenUnsatisfiable")) for later in constraints[index + 1 :]
-        ):
+        if last[pair] > index:
             words = f"{{{pair[0]}, {pair[1]}}}"
             problems.append(duplicate(f"{field}.{{topologyKey, whenUnsatisfiable}}", words))
     return problems

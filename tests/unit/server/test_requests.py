@@ -58,6 +58,8 @@ PODS = "/api/v1/namespaces/default/pods"
             "GET", "/apis/apps/v1/watch/deployments", ("watch", "apps", "deployments", "", "", ""), id="of-a-group"
         ),
         pytest.param("GET", "/api/v1/watch/namespaces", ("watch", "", "namespaces", "", "", ""), id="of-namespaces"),
+        pytest.param("HEAD", "/api/v1/watch/pods", ("head", "", "pods", "", "", ""), id="a-head-has-no-end-to-come"),
+        pytest.param("HEAD", f"{PODS}?watch=1", ("list", "", "pods", "default", "", ""), id="nor-does-a-list-of-heads"),
         pytest.param("PUT", "/api/v1/watch/pods", ("put", "", "pods", "", "", ""), id="only-read-there"),
         pytest.param("GET", f"http://10.0.0.1:6443{PODS}/a", ("get", "", "pods", "default", "a", ""), id="absolute"),
         pytest.param("GET", f"https://h{PODS}?watch=1", ("watch", "", "pods", "default", "", ""), id="absolute-query"),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from orchestrator.api.problems import duplicate
 from orchestrator.api.strategies.pods import PODS_STRATEGY
+from orchestrator.api.strategies.scheduling import validate_spread
 from tests.support.manifests import a_container, a_pod, a_typical_pod, created
 
 
@@ -89,3 +93,56 @@ def test_a_dotted_name_surprises_as_host_name():
 def test_updates_are_not_warned_about():
     pod = created(PODS_STRATEGY, a_pod(terminationGracePeriodSeconds=-1))
     assert PODS_STRATEGY.warnings(pod, pod) == ()
+
+
+def clash(port, other):
+    """What Kubernetes says of two ports of one number and protocol."""
+    if (port["hostPort"], port["hostIP"]) == (other["hostPort"], other["hostIP"]):
+        return "duplicate port definition"
+    if not port["hostPort"] or not other["hostPort"]:
+        return "overlapping port definition"
+    if port["hostPort"] == other["hostPort"] and bool(port["hostIP"]) != bool(other["hostIP"]):
+        return "dangerously ambiguous port definition"
+    return None
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "containerPort": st.sampled_from([80, 81]),
+                "protocol": st.sampled_from(["TCP", "UDP"]),
+                "hostPort": st.sampled_from([0, 0, 1, 2]),
+                "hostIP": st.sampled_from(["", "10.0.0.1", "10.0.0.2"]),
+            }
+        ),
+        max_size=9,
+    )
+)
+def test_each_pair_of_ports_that_clash_is_told_once(ports):
+    at = "spec.containers[0].ports"
+    expected = [
+        f"{at}[{i}]: {why} with {at}[{j}]"
+        for i, port in enumerate(ports)
+        for j, other in enumerate(ports[:i])
+        if (port["containerPort"], port["protocol"]) == (other["containerPort"], other["protocol"])
+        and (why := clash(port, other))
+    ]
+    pod = a_pod(containers=[a_container(ports=ports)])
+    told = [warning for warning in PODS_STRATEGY.warnings(pod, None) if "port definition" in warning]
+    assert told == expected
+
+
+def test_very_many_ports_are_compared_in_time_that_their_number_allows():
+    # Comparing each with all others would take hours.
+    ports = [{"containerPort": 80, "protocol": "TCP", "hostPort": n % 60_000 + 1} for n in range(60_000)]
+    assert PODS_STRATEGY.warnings(a_pod(containers=[a_container(ports=ports)]), None) == []
+    same = [{"containerPort": 80, "protocol": "TCP"}] * 60_000
+    assert len(PODS_STRATEGY.warnings(a_pod(containers=[a_container(ports=same)]), None)) == 100
+
+
+def test_very_many_spread_constraints_are_compared_in_time_that_their_number_allows():
+    constraints = [{"topologyKey": f"k{n}", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1} for n in range(60_000)]
+    assert validate_spread([*constraints, constraints[0]], "c") == [
+        duplicate("c[0].{topologyKey, whenUnsatisfiable}", "{k0, ScheduleAnyway}")
+    ]
