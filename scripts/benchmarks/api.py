@@ -63,7 +63,7 @@ def run(context: Context) -> list[Row]:
     if shutil.which("wrk") is None:
         context.say("api: wrk is not installed")
         return []
-    with tempfile.TemporaryDirectory(prefix="wherry-bench-") as folder, _serving(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="wherry-bench-") as folder, serving(Path(folder)) as server:
         rows = [
             Row("api", "start to ready, one process", server.started_s, "s", ""),
             Row("api", "memory, idle", server.rss_mb, "MB", "whole control plane <= 160 MB"),
@@ -130,7 +130,8 @@ def _wrk(
 
 
 @contextlib.contextmanager
-def _serving(state: Path) -> Iterator[Server]:
+def serving(state: Path) -> Iterator[Server]:
+    """A server with its state, and its log, in this folder."""
     token = secrets.token_hex(16)
     tokens = state / "tokens.csv"
     tokens.write_text(f'{token},bench,bench,"system:masters"\n')

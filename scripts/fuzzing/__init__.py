@@ -1,0 +1,1 @@
+"""Feeding the server what nobody should send, and measuring what that costs: see `main`."""
