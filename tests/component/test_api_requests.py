@@ -228,7 +228,7 @@ async def test_lines_and_urls_over_eight_kilobytes_are_read(api_server: RunningS
     path = f"/api/v1/namespaces/default/configmaps?labelSelector=a!={'y' * 60}&odd={long}"
     assert (await raw(api_server, f"GET {path} HTTP/1.1\r\nX-Long: {long}")).startswith(b"HTTP/1.1 200")
     refused = await raw(api_server, f"GET /version?{long * 4} HTTP/1.1")
-    assert b" 400 " in refused.splitlines()[0]
+    assert b" 431 " in refused.splitlines()[0]
 
 
 async def test_the_deprecated_paths_of_watches_are_served(
