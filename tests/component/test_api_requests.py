@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator.api import yaml_text
 from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, SECRETS
+from orchestrator.machinery.errors import Invalid
 from tests.support.manifests import a_workload
 from tests.support.server import RunningServer, a_configmap
 
@@ -283,3 +285,27 @@ async def test_a_404_or_405_has_details_though_they_are_empty(
     answered, status, _ = await send(session, method, path)
     assert answered == code
     assert status["details"] == {}
+
+
+async def test_a_user_whose_name_is_no_utf8_can_be_shown(api_server: RunningServer) -> None:
+    body = '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
+    reader, writer = await asyncio.open_connection(*api_server.url.removeprefix("http://").split(":"))
+    writer.write(
+        b"POST /apis/authentication.k8s.io/v1/selfsubjectreviews HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Authorization: Bearer admin\r\nImpersonate-User: caf\xe9\r\nImpersonate-Group: \xff\r\n"
+        + f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    async with asyncio.timeout(30):
+        head, _, answer = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 201 ")
+    info = json.loads(answer)["status"]["userInfo"]
+    assert (info["username"], info["groups"][0]) == ("caf\ufffd", "\ufffd")
+
+
+async def test_a_refused_write_is_forgotten(session: aiohttp.ClientSession) -> None:
+    for _ in range(20):
+        code, _, _ = await send(session, "POST", CONFIGMAPS.path("default"), json.dumps(a_configmap("A_")).encode())
+        assert code == 422
+    gc.collect()
+    assert sum(isinstance(one, Invalid) for one in gc.get_objects()) < 10

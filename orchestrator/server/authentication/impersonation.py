@@ -28,18 +28,23 @@ def wanted(headers: Headers) -> User | None:
     """Whom the request wants to be, or None if it does not. Raises `InternalError` as upstream does for half a wish."""
     if not any(key[:12].lower() == "impersonate-" for key in headers.keys()):  # noqa: SIM118 - see below
         return None  # nearly every request
-    name = headers.get(_USER, "")
-    groups = tuple(headers.getall(_GROUP, []))
-    uid = headers.get(_UID, "")
+    name = _text(headers.get(_USER, ""))
+    groups = tuple(map(_text, headers.getall(_GROUP, [])))
+    uid = _text(headers.get(_UID, ""))
     extra: dict[str, tuple[str, ...]] = {}
     for key in headers.keys():  # noqa: SIM118 - a header may occur several times; this is no plain mapping
         if key.lower().startswith(_EXTRA):
-            extra[unquote(key[len(_EXTRA) :].lower())] = tuple(headers.getall(key, []))
+            extra[unquote(_text(key[len(_EXTRA) :]).lower())] = tuple(map(_text, headers.getall(key, [])))
     if not name:
         if groups or uid or extra:
             raise InternalError("requested impersonation without impersonating a user")
         return None
     return User(name, groups, uid=uid, extra=extra)
+
+
+def _text(header: str) -> str:
+    """What stands in a header as text that can be shown: its bytes need not be UTF-8."""
+    return header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def impersonated(user: User, target: User, authorizer: Authorizer) -> User:

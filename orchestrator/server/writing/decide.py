@@ -22,8 +22,12 @@ from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admissio
 from orchestrator.store.base import Delete, Operation, Put
 
 
-class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """No; `error` says why."""
+class Refuse(msgspec.Struct, frozen=True):
+    """No; `error` says why.
+
+    Raised, an error knows the frames it went through, one of which knows this: without the garbage collector, no
+    refused request would ever be forgotten.
+    """
 
     error: ApiError
 
