@@ -18,8 +18,8 @@ from orchestrator.server.core import Call
 from orchestrator.server.protobuf import decoder as protobuf
 
 _SUMMARY_BYTES = 30
-#: Larger bodies are understood off the event loop: whatever is in less than this takes under ten milliseconds.
-LARGE_BYTES = 64 << 10
+# Larger bodies are understood off the event loop: whatever is in less than this takes under ten milliseconds.
+_LARGE_BYTES = 64 << 10
 _LARGE_YAML_BYTES = 2 << 10
 _LARGE_PROTOBUF_BYTES = 8 << 10
 _JSON_TYPES = ("", "application/json", "*/*")
@@ -40,7 +40,7 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
     content_type = content_type_of(call.http)
     data = call.body
     validation, schema = field_validation(call), call.schema_of(api_version, kind)
-    if is_large(data, content_type):
+    if is_large(len(data), content_type):
         obj, findings = await call.core.large.call(
             understood, data, content_type, api_version, kind, schema, validation
         )
@@ -51,11 +51,11 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
     return obj
 
 
-def is_large(data: bytes, content_type: str) -> bool:
-    """Whether to understand this body takes so long that it must not be done on the event loop."""
+def is_large(size: int, content_type: str = "") -> bool:
+    """Whether to understand, or to judge, so many bytes takes so long that it must not be done on the event loop."""
     if content_type in _YAML_TYPES:
-        return len(data) > _LARGE_YAML_BYTES
-    return len(data) > (_LARGE_PROTOBUF_BYTES if content_type == protobuf.CONTENT_TYPE else LARGE_BYTES)
+        return size > _LARGE_YAML_BYTES
+    return size > (_LARGE_PROTOBUF_BYTES if content_type == protobuf.CONTENT_TYPE else _LARGE_BYTES)
 
 
 def understood(

@@ -47,7 +47,7 @@ async def read(call: Call) -> Patch:
             f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
         )
     data = call.body
-    if len(data) > bodies.LARGE_BYTES:
+    if bodies.is_large(len(data)):
         return await call.core.large.call(_decoded, form, data, bodies.field_validation(call))
     return _decoded(form, data, bodies.field_validation(call))
 

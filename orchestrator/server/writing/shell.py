@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, assert_never
+from functools import partial
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 
@@ -15,6 +16,7 @@ from orchestrator.api.objects import Object
 from orchestrator.api.problems import invalid
 from orchestrator.machinery.errors import ServiceUnavailable
 from orchestrator.server import refusals
+from orchestrator.server.bodies import is_large
 from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
 from orchestrator.server.dice import thrown
@@ -27,6 +29,8 @@ from orchestrator.store.base import RevisionMismatch, StoreFailed
 _NAMES_MAX = 8
 # Each attempt starts from the newest state, so only a steady storm on one object gets this far.
 _ATTEMPTS_MAX = 20
+
+T = TypeVar("T")
 
 #: Makes the new object from a private copy of the newest one; raises to refuse.
 Transform = Callable[[Object], Object]
@@ -69,7 +73,7 @@ async def create(call: Call, kind: Kind, obj: Object) -> Stored:
     attempts = _NAMES_MAX if meta.get("generateName") and not meta.get("name") else 1
     for left in reversed(range(attempts)):
         new, facts = codec.copied(obj) if left else obj, facts_of(call)
-        decision = await _decided(kind, MAIN, None, new, facts)
+        decision = await _decided(call, kind, MAIN, None, new, facts, len(call.body))
         try:
             return await _carried_out(call, kind, decision, facts)
         except RevisionMismatch as exc:
@@ -87,10 +91,14 @@ async def change(call: Call, kind: Kind, transform: Transform, *, door: Writes =
     it is given starts again from there. Raises `NotFound` when there is no such object.
     """
 
-    async def decided(old: Object, facts: Facts) -> Decision:
-        new = transform(codec.copied(old))
-        _check_identity(kind, new, old)
-        return await _decided(kind, door, old, new, facts)
+    async def decided(old: Object, facts: Facts, size: int) -> Decision:
+        def transformed() -> Object:
+            new = transform(codec.copied(old))
+            _check_identity(kind, new, old)
+            return new
+
+        size += len(call.body)
+        return await _decided(call, kind, door, old, await _thought(call, size, transformed), facts, size)
 
     return await _on_the_newest(call, kind, decided)
 
@@ -98,22 +106,35 @@ async def change(call: Call, kind: Kind, transform: Transform, *, door: Writes =
 async def remove(call: Call, kind: Kind, options: DeleteOptions, *, door: Writes = MAIN, name: str = "") -> Stored:
     """Delete the object that the request names (or `name`), or begin to. Safe to repeat; raises as `change` does."""
 
-    async def decided(old: Object, facts: Facts) -> Decision:
+    async def decided(old: Object, facts: Facts, size: int) -> Decision:
         return decide(kind, door, old, options, facts)
 
     return await _on_the_newest(call, kind, decided, is_dry_run=options.is_dry_run, name=name)
 
 
-async def _decided(kind: Kind, door: Writes, old: Object | None, new: Object, facts: Facts) -> Decision:
-    mutate(kind, door, old, new, facts)
+async def _decided(
+    call: Call, kind: Kind, door: Writes, old: Object | None, new: Object, facts: Facts, size: int
+) -> Decision:
+    await _thought(call, size, partial(mutate, kind, door, old, new, facts))
     # Whoever outside the server has a say about the object is asked, and awaited, here.
-    return decide(kind, door, old, new, facts)
+    if not is_large(size):
+        return decide(kind, door, old, new, facts)
+    again = codec.copied(new)
+    decision = await _thought(call, size, partial(decide, kind, door, old, new, facts))
+    if isinstance(decision, Commit) and decision.claims:
+        return decide(kind, door, old, again, facts)  # what it would claim may have been given away meanwhile
+    return decision
+
+
+async def _thought(call: Call, size: int, think: Callable[[], T]) -> T:
+    """What `think` returns, found out off the event loop if it is about so many bytes that it takes long."""
+    return await call.core.large.call(think) if is_large(size) else think()
 
 
 async def _on_the_newest(
     call: Call,
     kind: Kind,
-    decided: Callable[[Object, Facts], Awaitable[Decision]],
+    decided: Callable[[Object, Facts, int], Awaitable[Decision]],
     *,
     is_dry_run: bool = False,
     name: str = "",
@@ -124,7 +145,7 @@ async def _on_the_newest(
         if current is None:
             raise refusals.not_found(kind.resource, name)
         facts = facts_of(call, is_dry_run=is_dry_run)
-        decision = await decided(decoded(kind, current), facts)
+        decision = await decided(decoded(kind, current), facts, len(current))
         try:
             return await _carried_out(call, kind, decision, facts, current)
         except RevisionMismatch:
