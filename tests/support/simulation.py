@@ -1,27 +1,28 @@
-"""A simulated cluster in one process and in virtual time: an API in memory, nodes that start and stop pods at once.
+"""A simulated cluster in one process and in virtual time: the real API server, and nodes that start and stop pods.
 
-`FakeApi` has the surface of `orchestrator.machinery.client.Client` and the semantics that controllers depend on:
-revisions, preconditions, status subresources, finalizers, graceful deletion of pods, watches that may lag.
+The server is the one that is shipped, on a store in memory and a socket of the loopback, so nothing here is kinder than
+it. The clock runs only when nothing is left to do: an hour takes as long as what happens in it. `SimulatedApi` stands
+between the server and the controllers, and loses and delays what a network loses and delays.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from orchestrator.api import codec
-from orchestrator.api.kinds import BUILT_IN
+from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object, namespaced_key
-from orchestrator.api.patches import merge, strategic
-from orchestrator.api.resources import NAMESPACES, NODES, PODS, Resource
-from orchestrator.api.schema.definitions import schema_of
-from orchestrator.api.selectors import parse_field_selector, parse_label_selector
-from orchestrator.machinery.client import MERGE_PATCH, STRATEGIC_PATCH, Listing
+from orchestrator.api.resources import NODES, PODS, Resource
+from orchestrator.machinery.client import STRATEGIC_PATCH, Client, Listing
 from orchestrator.machinery.clock import timestamp
-from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, Unreachable
+from orchestrator.machinery.errors import ApiError, Conflict, Gone, NotFound, Unreachable
 from orchestrator.machinery.watch_stream import WatchEvent
+from orchestrator.server.conversion import decoded
+from tests.support.server import RunningServer, a_running_server
 
 Refusal = Callable[[str, Resource, str], ApiError | None]
 
@@ -36,363 +37,302 @@ class SimulatedClock:
         return asyncio.get_running_loop().time()
 
 
-class FakeApi:
-    """The API server and its client in one object. `writes` lists every write that changed something."""
+class NetworkedClient:
+    """The controllers' client, over a network with faults: the surface of `orchestrator.machinery.client.Client`."""
 
-    def __init__(self, clock: SimulatedClock | None = None, *, watch_lag_s: float = 0.001) -> None:
-        self.clock = clock or SimulatedClock()
-        self.watch_lag_s = watch_lag_s
-        self.revision = 0
-        self.writes: list[tuple[str, str, str]] = []
+    def __init__(self, client: Client, clock: SimulatedClock) -> None:
+        self._client = client
+        self._clock = clock
+        self.watch_lag_s = 0.001
+        #: The answer to a request that does not even reach the server, if it should not.
         self.refuse: Refusal = lambda method, resource, name: None
         #: Writes for which this is true happen, but their answer does not arrive.
         self.loses_answer: Callable[[str, Resource], bool] = lambda method, resource: False
-        self.observers: list[Callable[[str, Resource, Object], None]] = []
-        self._objects: dict[str, dict[str, Object]] = {}
-        self._watchers: list[tuple[Resource, str, asyncio.Queue[tuple[float, WatchEvent]]]] = []
-        self._suffixes = itertools.count()
-        self._uids = itertools.count(1)
+        self._watches: set[asyncio.Queue[tuple[float, WatchEvent | Exception | None]]] = set()
 
-    def put(self, resource: Resource, obj: Object) -> Object:
-        """Create an object directly, as a test's precondition."""
-        return self._create(resource, codec.copied(obj), (obj.get("metadata") or {}).get("namespace", ""))
-
-    def all(self, resource: Resource, namespace: str = "") -> list[Object]:
-        """Every object of a resource, as it is at this moment."""
-        found = self._objects.get(resource.group_resource, {}).values()
-        return [obj for obj in found if not namespace or obj["metadata"].get("namespace") == namespace]
-
-    def one(self, resource: Resource, key: str) -> Object:
-        """The object with that key, as it is at this moment."""
-        return self._objects[resource.group_resource][key]
-
-    def change(self, resource: Resource, key: str, change: Callable[[Object], None]) -> Object:
-        """Change an object directly, as a user or a node would."""
-        fresh = codec.copied(self.one(resource, key))
-        change(fresh)
-        return self._write("change", resource, key, fresh)
-
-    def remove(self, resource: Resource, key: str) -> None:
-        """Make an object go at once, whatever holds it."""
-        obj = self._objects[resource.group_resource].pop(key)
-        self.revision += 1
-        gone = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.revision)}}
-        self._tell("DELETED", resource, gone)
+    def lose_watches(self) -> None:
+        """End every watch, what is on its way included; each client must list again."""
+        for events in self._watches:
+            while not events.empty():
+                events.get_nowait()
+            events.put_nowait((0.0, Gone("too old resource version")))
+        self._watches.clear()
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, into: type[Any]) -> Any:
-        await asyncio.sleep(0)
         self._check("get", resource, name)
-        return _as(self._find(resource, name, namespace), into)
+        return await self._client.get(resource, name, namespace, into=into)
 
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        into: type[Any],
-        label_selector: str = "",
-        field_selector: str = "",
-        limit: int = 0,
-        continue_token: str = "",
-    ) -> Listing[Any]:
-        await asyncio.sleep(0)
-        assert not field_selector or parse_field_selector(field_selector) is not None
-        labels = parse_label_selector(label_selector)
-        found = [obj for obj in self.all(resource, namespace) if labels.matches(obj["metadata"].get("labels") or {})]
-        return Listing(tuple(_as(obj, into) for obj in found[: limit or None]), self.revision)
+    async def list(self, resource: Resource, namespace: str = "", *, into: type[Any], **scope: Any) -> Listing[Any]:
+        self._check("list", resource, "")
+        return await self._client.list(resource, namespace, into=into, **scope)
 
-    async def create(
-        self,
-        resource: Resource,
-        body: Any,
-        namespace: str = "",
-        *,
-        into: type[Any],
-        name: str = "",
-        subresource: str = "",
-    ) -> Any:
-        await asyncio.sleep(0)
-        assert not subresource, "no subresource is posted to here"
-        obj = codec.decode(codec.encode(body))
-        self._check("create", resource, (obj.get("metadata") or {}).get("name", ""))
-        self._require_open(namespace)
-        made = self._create(resource, obj, namespace)
-        self._answer("create", resource)
-        return _as(made, into)
+    async def create(self, resource: Resource, body: Any, namespace: str = "", **how: Any) -> Any:
+        given = codec.decode(codec.encode(body))
+        name = how.get("name") or (given.get("metadata") or {}).get("name", "")
+        return await self._write("create", resource, name, self._client.create(resource, body, namespace, **how))
 
-    async def update(
-        self, resource: Resource, name: str, body: Any, namespace: str = "", *, into: type[Any], subresource: str = ""
-    ) -> Any:
-        await asyncio.sleep(0)
-        self._check("update", resource, name)
-        old = self._find(resource, name, namespace)
-        obj = codec.decode(codec.encode(body))
-        meta = obj.setdefault("metadata", {})
-        self._require(old, meta)
-        obj["metadata"] = {**_identity(old), **meta}
-        if resource == NAMESPACES and subresource == "finalize":
-            obj["status"] = old.get("status", {})
-        return _as(self._write("update", resource, namespaced_key(namespace, name), obj, subresource), into)
+    async def update(self, resource: Resource, name: str, body: Any, namespace: str = "", **how: Any) -> Any:
+        return await self._write("update", resource, name, self._client.update(resource, name, body, namespace, **how))
 
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        body: Any,
-        namespace: str = "",
-        *,
-        into: type[Any],
-        subresource: str = "",
-        patch_type: str = MERGE_PATCH,
-    ) -> Any:
-        await asyncio.sleep(0)
-        self._check("patch", resource, name)
-        old = self._find(resource, name, namespace)
-        patch = codec.decode(codec.encode(body))
-        self._require(old, patch.get("metadata") or {})
-        if patch_type == STRATEGIC_PATCH:
-            obj = strategic.apply(old, patch, schema_of(resource))
-        else:
-            obj = merge.apply(old, patch)
-        written = self._write("patch", resource, namespaced_key(namespace, name), obj, subresource)
-        self._answer("patch", resource)
-        return _as(written, into)
+    async def patch(self, resource: Resource, name: str, body: Any, namespace: str = "", **how: Any) -> Any:
+        return await self._write("patch", resource, name, self._client.patch(resource, name, body, namespace, **how))
 
-    async def delete(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str = "",
-        *,
-        uid: str = "",
-        resource_version: str = "",
-        grace_s: int | None = None,
-        propagation: str = "",
-    ) -> bytes:
-        await asyncio.sleep(0)
-        self._check("delete", resource, name)
-        old = self._find(resource, name, namespace)
-        self._require(old, {"uid": uid, "resourceVersion": resource_version})
-        self._delete(resource, namespaced_key(namespace, name), old, grace_s=grace_s, propagation=propagation)
-        self._answer("delete", resource)
-        return b"{}"
+    async def delete(self, resource: Resource, name: str, namespace: str = "", **how: Any) -> bytes:
+        done: bytes = await self._write("delete", resource, name, self._client.delete(resource, name, namespace, **how))
+        return done
 
-    async def watch(
-        self,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        revision: int,
-        label_selector: str = "",
-        field_selector: str = "",
-    ) -> AsyncIterator[WatchEvent]:
-        events: asyncio.Queue[tuple[float, WatchEvent]] = asyncio.Queue()
-        entry = (resource, namespace, events)
-        # What was written between the list and this watch: everything newer than the revision asked for.
-        for obj in self.all(resource, namespace):
-            if int(obj["metadata"]["resourceVersion"]) > revision:
-                events.put_nowait((0.0, WatchEvent("MODIFIED", codec.encode(obj))))
-        self._watchers.append(entry)
+    async def request(self, method: str, path: str, **how: Any) -> bytes:
+        return await self._client.request(method, path, **how)
+
+    async def watch(self, resource: Resource, namespace: str = "", **scope: Any) -> AsyncIterator[WatchEvent]:
+        events: asyncio.Queue[tuple[float, WatchEvent | Exception | None]] = asyncio.Queue()
+        pumping = asyncio.ensure_future(self._pump(events, resource, namespace, scope))
+        self._watches.add(events)
         try:
             while True:
                 due_s, event = await events.get()
-                if (wait_s := due_s - self.clock.monotonic()) > 0:
+                if (wait_s := due_s - self._clock.monotonic()) > 0:
                     await asyncio.sleep(wait_s)
+                    if events not in self._watches:
+                        continue  # lost while it was on its way
+                if event is None:
+                    return
+                if isinstance(event, Exception):
+                    raise event
                 yield event
         finally:
-            self._watchers.remove(entry)
+            self._watches.discard(events)
+            pumping.cancel()
 
-    async def request(self, method: str, path: str, *, query: Mapping[str, str] | None = None, **_: Any) -> bytes:
-        await asyncio.sleep(0)
-        if method == "GET":
-            return codec.encode(_discovery(path))
-        assert method == "DELETE"
-        for row in BUILT_IN.rows:
-            for namespace in {obj["metadata"].get("namespace", "") for obj in self.all(row.resource)}:
-                if row.resource.path(namespace) == path:
-                    for obj in self.all(row.resource, namespace):
-                        self._delete(row.resource, namespaced_key(namespace, obj["metadata"]["name"]), obj)
-        return b"{}"
+    async def _pump(
+        self,
+        events: asyncio.Queue[tuple[float, WatchEvent | Exception | None]],
+        resource: Resource,
+        namespace: str,
+        scope: Mapping[str, Any],
+    ) -> None:
+        end: Exception | None = None
+        try:
+            async for event in self._client.watch(resource, namespace, **scope):
+                if events in self._watches:
+                    events.put_nowait((self._clock.monotonic() + self.watch_lag_s, event))
+        except (ApiError, Unreachable) as error:
+            end = error
+        events.put_nowait((0.0, end))
 
     def _check(self, method: str, resource: Resource, name: str) -> None:
         refusal = self.refuse(method, resource, name)
         if refusal is not None:
             raise refusal
 
-    def _require_open(self, namespace: str) -> None:
-        space = self._objects.get(NAMESPACES.group_resource, {}).get(namespace)
-        if space is not None and "deletionTimestamp" in space["metadata"]:
-            raise Forbidden(f"unable to create new content in namespace {namespace} because it is being terminated")
-
-    def _answer(self, method: str, resource: Resource) -> None:
+    async def _write(self, method: str, resource: Resource, name: str, write: Any) -> Any:
+        try:
+            self._check(method, resource, name)
+        except ApiError:
+            write.close()
+            raise
+        written = await write
         if self.loses_answer(method, resource):
             raise Unreachable(f"no answer to {method} of {resource.plural}")
+        return written
 
-    def _find(self, resource: Resource, name: str, namespace: str) -> Object:
-        obj = self._objects.get(resource.group_resource, {}).get(namespaced_key(namespace, name))
-        if obj is None:
-            raise NotFound(f'{resource.group_resource} "{name}" not found')
-        return obj
 
-    def _require(self, old: Object, wanted: Mapping[str, Any]) -> None:
-        for field in ("uid", "resourceVersion"):
-            if wanted.get(field) and wanted[field] != old["metadata"][field]:
-                raise Conflict(f"the {field} is {old['metadata'][field]}, not {wanted[field]}")
+class SimulatedApi:
+    """The cluster as a test sees it: reads what is there at this moment, and writes as its admin would.
 
-    def _create(self, resource: Resource, obj: Object, namespace: str) -> Object:
-        meta = obj.setdefault("metadata", {})
-        if namespace:
-            meta["namespace"] = namespace
-        if not meta.get("name"):
-            meta["name"] = f"{meta['generateName']}{next(self._suffixes):05d}"
-        objects = self._objects.setdefault(resource.group_resource, {})
-        key = namespaced_key(namespace, meta["name"])
-        if key in objects:
-            raise AlreadyExists(f'{resource.group_resource} "{meta["name"]}" already exists')
-        given = obj.get("status")
-        row = BUILT_IN.find(resource.group, resource.version, resource.plural)
+    `client` is what controllers get. `writes` lists every change as (create, change or delete, plural, key).
+    """
+
+    def __init__(self, running: RunningServer, admin: Client, client: NetworkedClient, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.client = client
+        self.admin = admin
+        self.writes: list[tuple[str, str, str]] = []
+        #: Called with (ADDED, MODIFIED or DELETED, resource, object) as soon as a change is there.
+        self.observers: list[Callable[[str, Resource, Object], None]] = []
+        self._running = running
+        for row in self._rows():
+            running.cache.subscribe(row.storage, self._teller(row))
+
+    def all(self, resource: Resource, namespace: str = "") -> list[Object]:
+        """Every object of a resource, as it is at this moment."""
+        row = self._row(resource)
+        return [decoded(row, value) for value in self._running.cache.list(row.storage, namespace)]
+
+    def one(self, resource: Resource, key: str) -> Object:
+        """The object with that key, as it is at this moment. Raises `KeyError`."""
+        row = self._row(resource)
+        namespace, _, name = key.rpartition("/")
+        value = self._running.cache.get(row.storage, namespace, name)
+        if value is None:
+            raise KeyError(key)
+        return decoded(row, value)
+
+    async def put(self, resource: Resource, obj: Object) -> Object:
+        """Create an object, with the status that it brings."""
+        namespace = (obj.get("metadata") or {}).get("namespace", "")
+        made: Object = await self.admin.create(resource, obj, namespace, into=dict)
+        if obj.get("status") and self._row(resource).door("status"):
+            name = made["metadata"]["name"]
+            patch = {"status": obj["status"]}
+            made = await self.admin.patch(resource, name, patch, namespace, into=dict, subresource="status")
+        await self._running.cache.wait_fresh()
+        return made
+
+    async def change(self, resource: Resource, key: str, change: Callable[[Object], Any]) -> Object:
+        """Change an object and its status, on its newest state."""
+        namespace, _, name = key.rpartition("/")
+        while True:
+            fresh: Object = await self.admin.get(resource, name, namespace, into=dict)
+            before = codec.copied(fresh)
+            change(fresh)
+            status = fresh.get("status")
+            try:
+                if {**fresh, "status": None} != {**before, "status": None}:
+                    fresh = await self.admin.update(resource, name, fresh, namespace, into=dict)
+                if status != before.get("status"):
+                    fresh["status"] = status
+                    fresh = await self.admin.update(resource, name, fresh, namespace, into=dict, subresource="status")
+            except Conflict:
+                continue
+            await self._running.cache.wait_fresh()
+            return fresh
+
+    async def delete(self, resource: Resource, name: str, namespace: str = "", *, propagation: str = "") -> None:
+        """Delete an object as a user does."""
+        await self.admin.delete(resource, name, namespace, propagation=propagation)
+        await self._running.cache.wait_fresh()
+
+    async def remove(self, resource: Resource, key: str) -> None:
+        """Make an object go at once: without grace, and without waiting for what it owns."""
+        namespace, _, name = key.rpartition("/")
+        await self.admin.delete(resource, name, namespace, grace_s=0, propagation="Background")
+        await self._running.cache.wait_fresh()
+
+    def _rows(self) -> list[Kind]:
+        rows = self._running.server.core.served.kinds.rows
+        return [row for row in rows if not row.virtual and row.storage == row.resource]
+
+    def _row(self, resource: Resource) -> Kind:
+        row = self._running.server.core.served.kinds.find(resource.group, resource.version, resource.plural)
         assert row is not None
-        row.strategy.default(obj)
-        row.strategy.prepare_create(obj)
-        if given:
-            obj["status"] = {**(obj.get("status") or {}), **given}
-        self.revision += 1
-        meta = obj["metadata"]
-        meta.setdefault("uid", f"uid-{next(self._uids)}")
-        meta.setdefault("creationTimestamp", timestamp(self.clock.now()))
-        meta.setdefault("generation", 1)
-        meta["resourceVersion"] = str(self.revision)
-        objects[key] = obj
-        self.writes.append(("create", resource.plural, key))
-        self._tell("ADDED", resource, obj)
-        return obj
+        return row
 
-    def _write(self, method: str, resource: Resource, key: str, obj: Object, subresource: str = "") -> Object:
-        old = self.one(resource, key)
-        row = BUILT_IN.find(resource.group, resource.version, resource.plural)
-        assert row is not None
-        if subresource == "status":
-            obj = {**old, "status": obj.get("status", {})}
-        elif row.door("status") and method != "change":
-            obj = {**obj, "status": old.get("status", {})}
-        row.strategy.default(obj)
-        meta = obj["metadata"]
-        meta["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if obj == old:
-            return old
-        if obj.get("spec") != old.get("spec"):
-            meta["generation"] = old["metadata"].get("generation", 1) + 1
-        self.revision += 1
-        obj = {**obj, "metadata": {**meta, "resourceVersion": str(self.revision)}}
-        self.writes.append((method, resource.plural, key))
-        if _is_released(obj):
-            self.remove(resource, key)
-            return obj
-        self._objects[resource.group_resource][key] = obj
-        self._tell("MODIFIED", resource, obj)
-        return obj
+    def _teller(self, row: Kind) -> Callable[[bytes | None, bytes | None], None]:
+        def tell(old: bytes | None, new: bytes | None) -> None:
+            value = new or old
+            assert value is not None
+            obj = decoded(row, value)
+            meta = obj["metadata"]
+            verb = "create" if not old else "delete" if new is None else "change"
+            self.writes.append((verb, row.resource.plural, namespaced_key(meta.get("namespace", ""), meta["name"])))
+            type_ = {"create": "ADDED", "change": "MODIFIED", "delete": "DELETED"}[verb]
+            for observe in tuple(self.observers):
+                observe(type_, row.resource, obj)
 
-    def _delete(
-        self, resource: Resource, key: str, old: Object, *, grace_s: int | None = None, propagation: str = ""
-    ) -> None:
-        obj = codec.copied(old)
-        meta = obj["metadata"]
-        finalizers = list(meta.get("finalizers") or ())
-        wanted = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(propagation)
-        if wanted and wanted not in finalizers:
-            finalizers.append(wanted)
-        if finalizers:
-            meta["finalizers"] = finalizers
-        graceful = resource == PODS and bool(obj["spec"].get("nodeName")) and grace_s != 0
-        graceful = graceful and (obj.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-        held = bool(finalizers) or (resource == NAMESPACES and bool(obj.get("spec", {}).get("finalizers")))
-        if not graceful and not held:
-            self.writes.append(("delete", resource.plural, key))
-            self.remove(resource, key)
-            return
-        if "deletionTimestamp" not in meta:
-            meta["deletionTimestamp"] = timestamp(self.clock.now())
-            meta["deletionGracePeriodSeconds"] = 30 if graceful else 0
-        if obj != old:
-            self.revision += 1
-            meta["resourceVersion"] = str(self.revision)
-            self._objects[resource.group_resource][key] = obj
-            self.writes.append(("delete", resource.plural, key))
-            self._tell("MODIFIED", resource, obj)
-
-    def _tell(self, type_: str, resource: Resource, obj: Object) -> None:
-        event = WatchEvent(type_, codec.encode(obj))
-        due_s = self.clock.monotonic() + self.watch_lag_s
-        for watched, namespace, events in self._watchers:
-            if watched == resource and (not namespace or obj["metadata"].get("namespace") == namespace):
-                events.put_nowait((due_s, event))
-        for observe in tuple(self.observers):
-            observe(type_, resource, obj)
+        return tell
 
 
-class FakeNodes:
-    """Scheduler and node agents at once: pods are bound, become ready after `start_s` and end after `stop_s`."""
+@asynccontextmanager
+async def a_simulated_api() -> AsyncIterator[SimulatedApi]:
+    """The API server and nothing else."""
+    clock = SimulatedClock()
+    async with (
+        a_running_server(clock=clock) as running,
+        running.client() as admin,
+        running.client("controllers") as client,
+    ):
+        yield SimulatedApi(running, admin, NetworkedClient(client, clock), clock)
 
-    def __init__(self, api: FakeApi, *names: str, start_s: float = 1.0, stop_s: float = 0.5) -> None:
+
+class SimulatedNodes:
+    """Scheduler and node agents at once: pods are bound, become ready after `start_s` and end after `stop_s`.
+
+    Use as `async with`; a failure of theirs ends the block.
+    """
+
+    def __init__(self, api: SimulatedApi, *names: str, start_s: float = 1.0, stop_s: float = 0.5) -> None:
         self.api = api
+        self.names = names
         self.start_s, self.stop_s = start_s, stop_s
         #: Pods for which this is true never become ready.
         self.is_broken: Callable[[Object], bool] = lambda pod: False
-        self._names = itertools.cycle(names)
+        self._next_name = itertools.cycle(names)
         self._addresses = itertools.count(2)
-        for name in names:
-            self.api.put(NODES, ready_node(name, timestamp(api.clock.now())))
-        api.observers.append(self._observe)
+        self._tasks = asyncio.TaskGroup()
+        self._playing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> SimulatedNodes:
+        await self._tasks.__aenter__()
+        for name in self.names:
+            await self.api.put(NODES, ready_node(name, timestamp(self.api.clock.now())))
+        self._start(self._beat(), "heartbeats")
+        self.api.observers.append(self._observe)
+        return self
+
+    async def __aexit__(self, *failed: Any) -> None:
+        self.api.observers.remove(self._observe)
+        for task in self._playing:
+            task.cancel()
+        await self._tasks.__aexit__(*failed)
 
     def _observe(self, type_: str, resource: Resource, pod: Object) -> None:
         if resource != PODS or type_ == "DELETED":
             return
-        loop = asyncio.get_running_loop()
-        meta = pod["metadata"]
-        key, uid = namespaced_key(meta["namespace"], meta["name"]), meta["uid"]
-        if meta.get("deletionTimestamp"):
-            loop.call_later(self.stop_s, self._end, key, uid)
+        if pod["metadata"].get("deletionTimestamp"):
+            self._start(self._until_gone(self._end(pod)), "pod-ends")
         elif type_ == "ADDED" and not pod["spec"].get("nodeName"):
-            loop.call_soon(self._bind, key, uid)
+            self._start(self._until_gone(self._run(pod)), "pod-starts")
 
-    def _there(self, key: str, uid: str) -> bool:
-        pod = {namespaced_key(p["metadata"]["namespace"], p["metadata"]["name"]): p for p in self.api.all(PODS)}.get(
-            key
-        )
-        return pod is not None and pod["metadata"]["uid"] == uid
+    def _start(self, what: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._tasks.create_task(what, name=name)
+        self._playing.add(task)
+        task.add_done_callback(self._playing.discard)
 
-    def _bind(self, key: str, uid: str) -> None:
-        if not self._there(key, uid):
+    async def _until_gone(self, what: Awaitable[None]) -> None:
+        with suppress(NotFound, Conflict):  # it, or its namespace, is gone, or a namesake took its place
+            await what
+
+    async def _run(self, pod: Object) -> None:
+        meta, admin = pod["metadata"], self.api.admin
+        target = {"apiVersion": "v1", "kind": "Node", "name": next(self._next_name)}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"], "uid": meta["uid"]}}
+        body = {**binding, "target": target}
+        await admin.create(PODS, body, meta["namespace"], into=dict, name=meta["name"], subresource="binding")
+        if self.is_broken(pod):
             return
-        name = next(self._names)
-        pod = self.api.change(PODS, key, lambda pod: pod["spec"].update(nodeName=name))
-        if not self.is_broken(pod):
-            asyncio.get_running_loop().call_later(self.start_s, self._start, key, uid)
-
-    def _start(self, key: str, uid: str) -> None:
-        if not self._there(key, uid):
-            return
+        await asyncio.sleep(self.start_s)
         number = next(self._addresses)
-        address = f"10.244.{number // 250}.{number % 250}"
-        at = timestamp(self.api.clock.now())
+        address, at = f"10.244.{number // 250}.{number % 250}", timestamp(self.api.clock.now())
+        conditions = [
+            {"type": type_, "status": "True", "lastTransitionTime": at} for type_ in ("Ready", "ContainersReady")
+        ]
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
+        patch = {"metadata": {"uid": meta["uid"]}, "status": status}
+        await admin.patch(
+            PODS, meta["name"], patch, meta["namespace"], into=dict, subresource="status", patch_type=STRATEGIC_PATCH
+        )
 
-        def start(pod: Object) -> None:
-            pod["status"] = {
-                **(pod.get("status") or {}),
-                "phase": "Running",
-                "podIP": address,
-                "podIPs": [{"ip": address}],
-                "conditions": [
-                    {"type": type_, "status": "True", "lastTransitionTime": at}
-                    for type_ in ("Ready", "ContainersReady")
-                ],
-            }
+    async def _end(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        await asyncio.sleep(self.stop_s)
+        await self.api.admin.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"], grace_s=0)
 
-        self.api.change(PODS, key, start)
-
-    def _end(self, key: str, uid: str) -> None:
-        if self._there(key, uid):
-            self.api.remove(PODS, key)
+    async def _beat(self) -> None:
+        """What node agents post every ten seconds; a node labelled `cut: yes` is not heard."""
+        while True:
+            await asyncio.sleep(10)
+            at = timestamp(self.api.clock.now())
+            for node in self.api.all(NODES):
+                if node["metadata"].get("labels", {}).get("cut") == "yes":
+                    continue
+                condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": at}
+                patch = {"metadata": {"uid": node["metadata"]["uid"]}, "status": {"conditions": [condition]}}
+                name = node["metadata"]["name"]
+                with suppress(NotFound, Conflict):
+                    await self.api.admin.patch(
+                        NODES, name, patch, into=dict, subresource="status", patch_type=STRATEGIC_PATCH
+                    )
 
 
 def ready_node(name: str, at: str = "2026-01-01T00:00:00Z") -> Object:
@@ -404,43 +344,4 @@ def ready_node(name: str, at: str = "2026-01-01T00:00:00Z") -> Object:
         "metadata": {"name": name},
         "spec": {},
         "status": {"conditions": [{**condition, "lastHeartbeatTime": at, "lastTransitionTime": at}]},
-    }
-
-
-def _identity(old: Object) -> Object:
-    fields = ("name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion")
-    return {field: old["metadata"][field] for field in fields if field in old["metadata"]}
-
-
-def _is_released(obj: Object) -> bool:
-    meta = obj["metadata"]
-    if not meta.get("deletionTimestamp") or meta.get("finalizers"):
-        return False
-    if obj.get("kind") == "Namespace":
-        return not obj.get("spec", {}).get("finalizers")
-    return not (obj.get("kind") == "Pod" and meta.get("deletionGracePeriodSeconds"))
-
-
-def _as(obj: Object, into: type[Any]) -> Any:
-    data = codec.encode(obj)
-    return data if into is bytes else codec.decode_into(data, into)
-
-
-def _discovery(path: str) -> Object:
-    rows = [row for row in BUILT_IN.rows if "list" in row.verbs]
-    groups = sorted({row.resource.group for row in rows if row.resource.group})
-    if path == "/apis":
-        return {"groups": [{"name": group, "preferredVersion": {"version": "v1"}} for group in groups]}
-    group = path.split("/")[2] if path.startswith("/apis/") else ""
-    return {
-        "resources": [
-            {
-                "name": row.resource.plural,
-                "kind": row.resource.kind,
-                "namespaced": row.resource.namespaced,
-                "verbs": list(row.verbs),
-            }
-            for row in rows
-            if row.resource.group == group
-        ]
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.resources import CORE_EVENTS, EVENTS, Resource
 from orchestrator.controllers.discovered import discover, resources_in
 from orchestrator.controllers.garbage.shell import is_collected
-from tests.support.simulation import FakeApi
+from tests.support.simulation import a_simulated_api
 
 
 def test_resources_are_those_with_all_the_verbs():
@@ -24,8 +26,10 @@ def test_resources_are_those_with_all_the_verbs():
     )
 
 
+@pytest.mark.looptime
 async def test_every_stored_kind_is_discovered_and_all_that_may_wait_for_its_dependents_is_collected():
-    found = await discover(FakeApi(), "list", "watch", "delete")
+    async with a_simulated_api() as api:
+        found = await discover(api.client, "list", "watch", "delete")
     rows = {row.storage: row for row in BUILT_IN.rows if not row.virtual}
     assert set(found) == set(rows)
     assert len(found) == len(rows)

@@ -34,42 +34,27 @@ from orchestrator.controllers.registry import run_all
 from orchestrator.machinery.errors import ApiError, Forbidden, Invalid, ServiceUnavailable, Unreachable
 from orchestrator.machinery.metrics import SYNCS
 from tests.support.controllers import deployment_body, namespace_body, service_body, statefulset_body
-from tests.support.simulation import FakeApi, FakeNodes, ready_node
+from tests.support.simulation import SimulatedApi, SimulatedNodes, a_simulated_api, ready_node
 
 pytestmark = pytest.mark.looptime
 
 
 @asynccontextmanager
-async def simulated(**config: Any) -> AsyncIterator[tuple[FakeApi, FakeNodes]]:
+async def simulated(**config: Any) -> AsyncIterator[tuple[SimulatedApi, SimulatedNodes]]:
     """A cluster of three nodes with every controller running."""
-    api = FakeApi()
-    api.put(NAMESPACES, namespace_body("default"))
-    nodes = FakeNodes(api, "n1", "n2", "n3")
-    heartbeats = asyncio.ensure_future(_beat(api))
-    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig(**config)))  # type: ignore[arg-type]
-    try:
+    async with a_simulated_api() as api, SimulatedNodes(api, "n1", "n2", "n3") as nodes, controlled(api, **config):
         yield api, nodes
+
+
+@asynccontextmanager
+async def controlled(api: SimulatedApi, **config: Any) -> AsyncIterator[None]:
+    """The controllers' process, until it is killed at the end of the block."""
+    running = asyncio.ensure_future(run_all(api.client, api.clock, ControllersConfig(**config)))  # type: ignore[arg-type]
+    try:
+        yield
     finally:
-        for task in (running, heartbeats):
-            task.cancel()
-        await asyncio.gather(running, heartbeats, return_exceptions=True)
-
-
-async def _beat(api: FakeApi) -> None:
-    beat = 0
-    while True:
-        await asyncio.sleep(10)
-        beat += 1
-        for node in api.all(NODES):
-            if node["metadata"].get("labels", {}).get("cut") == "yes":
-                continue
-
-            def post(node: Object, beat: int = beat) -> None:
-                for condition in node["status"]["conditions"]:
-                    if condition["type"] == "Ready":
-                        condition.update(status="True", reason="KubeletReady", lastHeartbeatTime=f"beat-{beat}")
-
-            api.change(NODES, node["metadata"]["name"], post)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def until(fact: Callable[[], Any], *, limit_s: float = 600.0) -> None:
@@ -79,7 +64,7 @@ async def until(fact: Callable[[], Any], *, limit_s: float = 600.0) -> None:
             await asyncio.sleep(0.05)
 
 
-def ready(api: FakeApi, prefix: str = "") -> list[Object]:
+def ready(api: SimulatedApi, prefix: str = "") -> list[Object]:
     return [
         pod
         for pod in api.all(PODS)
@@ -89,12 +74,12 @@ def ready(api: FakeApi, prefix: str = "") -> list[Object]:
     ]
 
 
-def progressing(api: FakeApi, name: str = "default/web") -> str:
+def progressing(api: SimulatedApi, name: str = "default/web") -> str:
     conditions = api.one(DEPLOYMENTS, name)["status"].get("conditions") or ()
     return next((c["reason"] for c in conditions if c["type"] == "Progressing"), "")
 
 
-def images(api: FakeApi) -> set[str]:
+def images(api: SimulatedApi) -> set[str]:
     return {pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)}
 
 
@@ -107,7 +92,7 @@ def set_image(image: str) -> Callable[[Object], None]:
 
 async def test_a_deployment_becomes_complete_and_then_nothing_is_written() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await until(lambda: progressing(api) == "NewReplicaSetAvailable")
         status = api.one(DEPLOYMENTS, "default/web")["status"]
         assert (status["replicas"], status["updatedReplicas"], status["availableReplicas"]) == (3, 3, 3)
@@ -123,7 +108,7 @@ async def test_a_deployment_becomes_complete_and_then_nothing_is_written() -> No
 
 async def test_a_rolling_update_never_has_too_few_available_or_too_many_pods() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=4, max_surge=1, max_unavailable=1))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=4, max_surge=1, max_unavailable=1))
         await until(lambda: progressing(api) == "NewReplicaSetAvailable")
         seen: list[tuple[int, int]] = []
 
@@ -133,7 +118,7 @@ async def test_a_rolling_update_never_has_too_few_available_or_too_many_pods() -
                 seen.append((len(ready(api)), len(alive)))
 
         api.observers.append(observe)
-        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
         await until(lambda: len(ready(api)) == 4 and images(api) == {"nginx:2"})
         assert min(count for count, _ in seen) >= 3
         assert max(count for _, count in seen) <= 5
@@ -141,11 +126,11 @@ async def test_a_rolling_update_never_has_too_few_available_or_too_many_pods() -
 
 async def test_a_rollback_takes_the_old_replica_set_again() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
         await until(lambda: len(ready(api)) == 2)
         first = {rs["metadata"]["name"] for rs in api.all(REPLICASETS)}
         for image in ("nginx:2", "nginx:1"):
-            api.change(DEPLOYMENTS, "default/web", set_image(image))
+            await api.change(DEPLOYMENTS, "default/web", set_image(image))
             await until(lambda image=image: {p["spec"]["containers"][0]["image"] for p in ready(api)} == {image})  # type: ignore[misc]
             await until(lambda: progressing(api) == "NewReplicaSetAvailable" and len(api.all(PODS)) == 2)
         revisions = {
@@ -158,43 +143,43 @@ async def test_a_rollback_takes_the_old_replica_set_again() -> None:
 
 async def test_a_stuck_rollout_reports_the_missed_deadline_and_keeps_serving() -> None:
     async with simulated() as (api, nodes):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
         await until(lambda: len(ready(api)) == 4)
         nodes.is_broken = lambda pod: pod["spec"]["containers"][0]["image"] == "broken"
-        api.change(DEPLOYMENTS, "default/web", set_image("broken"))
+        await api.change(DEPLOYMENTS, "default/web", set_image("broken"))
         await until(lambda: progressing(api) == "ProgressDeadlineExceeded", limit_s=1200)
         assert len(ready(api)) == 3
 
 
 async def test_scaling_and_pausing() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
         await until(lambda: len(ready(api)) == 1)
-        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=True))
+        await api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=True))
         await until(lambda: progressing(api) == "DeploymentPaused")
-        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
-        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(replicas=5))
+        await api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(replicas=5))
         await until(lambda: len(ready(api)) == 5)
         assert {pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)} == {"nginx:1"}
-        api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=False, replicas=2))
+        await api.change(DEPLOYMENTS, "default/web", lambda d: d["spec"].update(paused=False, replicas=2))
         await until(lambda: {p["spec"]["containers"][0]["image"] for p in api.all(PODS)} == {"nginx:2"})
         await until(lambda: len(api.all(PODS)) == 2)
 
 
 async def test_recreate_never_runs_both_templates() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, strategy="Recreate"))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3, strategy="Recreate"))
         await until(lambda: len(ready(api)) == 3)
         mixed: list[set[str]] = []
         api.observers.append(lambda *_: mixed.append({pod["spec"]["containers"][0]["image"] for pod in api.all(PODS)}))
-        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
         await until(lambda: {p["spec"]["containers"][0]["image"] for p in ready(api)} == {"nginx:2"})
         assert all(len(images) <= 1 for images in mixed)
 
 
 async def test_a_deleted_deployment_takes_everything_with_it() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
         await until(lambda: len(ready(api)) == 2)
         await api.delete(DEPLOYMENTS, "web", "default", propagation="Background")
         await until(lambda: not api.all(PODS) and not api.all(REPLICASETS))
@@ -202,7 +187,7 @@ async def test_a_deleted_deployment_takes_everything_with_it() -> None:
 
 async def test_foreground_deletion_ends_with_the_owner() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
         await until(lambda: len(ready(api)) == 2)
         order: list[str] = []
         api.observers.append(lambda type_, resource, obj: order.append(resource.plural) if type_ == "DELETED" else None)
@@ -214,7 +199,7 @@ async def test_foreground_deletion_ends_with_the_owner() -> None:
 
 async def test_orphaning_deletion_leaves_the_pods() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
         await until(lambda: len(ready(api)) == 2)
         name = api.all(REPLICASETS)[0]["metadata"]["name"]
         await api.delete(DEPLOYMENTS, "web", "default", propagation="Orphan")
@@ -224,7 +209,7 @@ async def test_orphaning_deletion_leaves_the_pods() -> None:
         assert not api.all(REPLICASETS)[0]["metadata"].get("ownerReferences")
         assert len(ready(api)) == 2
         # The same Deployment made anew adopts them.
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=2))
         await until(lambda: api.all(REPLICASETS)[0]["metadata"].get("ownerReferences"))
         assert len(api.all(REPLICASETS)) == 1
 
@@ -239,9 +224,9 @@ async def test_a_statefulset_starts_in_order_and_stops_in_reverse() -> None:
                 else None
             )
         )
-        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
         await until(lambda: len(ready(api)) == 3)
-        api.change(STATEFULSETS, "default/db", lambda sts: sts["spec"].update(replicas=1))
+        await api.change(STATEFULSETS, "default/db", lambda sts: sts["spec"].update(replicas=1))
         await until(lambda: len(api.all(PODS)) == 1)
         assert events == ["A db-0", "A db-1", "A db-2", "D db-2", "D db-1"]
         pod = api.one(PODS, "default/db-0")
@@ -255,12 +240,12 @@ async def test_a_statefulset_starts_in_order_and_stops_in_reverse() -> None:
 @pytest.mark.parametrize("lag_s", [0.001, 0.7])
 async def test_a_statefulset_orphaned_and_applied_again_restarts_nothing(lag_s: float) -> None:
     async with simulated() as (api, _):
-        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
         await until(lambda: len(ready(api)) == 3)
-        api.change(STATEFULSETS, "default/db", set_image("nginx:2"))
+        await api.change(STATEFULSETS, "default/db", set_image("nginx:2"))
         await until(lambda: len(ready(api)) == 3 and images(api) == {"nginx:2"})
         await asyncio.sleep(5)
-        api.watch_lag_s = lag_s
+        api.client.watch_lag_s = lag_s
         before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
         history = {revision["metadata"]["name"] for revision in api.all(CONTROLLERREVISIONS)}
         assert len(history) == 2
@@ -269,7 +254,7 @@ async def test_a_statefulset_orphaned_and_applied_again_restarts_nothing(lag_s: 
         assert not any(one["metadata"].get("ownerReferences") for one in api.all(CONTROLLERREVISIONS))
         body = statefulset_body("db", replicas=3)
         set_image("nginx:2")(body)
-        api.put(STATEFULSETS, body)
+        await api.put(STATEFULSETS, body)
         await asyncio.sleep(60)
         assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
         assert {revision["metadata"]["name"] for revision in api.all(CONTROLLERREVISIONS)} == history
@@ -280,13 +265,13 @@ async def test_a_statefulset_orphaned_and_applied_again_restarts_nothing(lag_s: 
 
 async def test_a_deployment_orphaned_and_applied_again_restarts_nothing_however_late_the_watch() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await until(lambda: len(ready(api)) == 3)
         before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
-        api.watch_lag_s = 0.7
+        api.client.watch_lag_s = 0.7
         await api.delete(DEPLOYMENTS, "web", "default", propagation="Orphan")
         await until(lambda: not api.all(DEPLOYMENTS))
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await asyncio.sleep(60)
         assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
         assert len(api.all(REPLICASETS)) == 1
@@ -294,17 +279,17 @@ async def test_a_deployment_orphaned_and_applied_again_restarts_nothing_however_
 
 async def test_two_pods_lost_at_once_below_the_partition_come_back_as_they_were() -> None:
     async with simulated() as (api, _):
-        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
         await until(lambda: len(ready(api)) == 3)
 
         def change(sts: Object) -> None:
             sts["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
             set_image("nginx:2")(sts)
 
-        api.change(STATEFULSETS, "default/db", change)
+        await api.change(STATEFULSETS, "default/db", change)
         await until(lambda: len(ready(api)) == 3 and images(api) == {"nginx:1", "nginx:2"})
         for name in ("db-0", "db-1"):
-            api.remove(PODS, f"default/{name}")
+            await api.remove(PODS, f"default/{name}")
         await until(lambda: len(ready(api)) == 3)
         found = {pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"] for pod in ready(api)}
         assert found == {"db-0": "nginx:1", "db-1": "nginx:1", "db-2": "nginx:2"}
@@ -312,14 +297,14 @@ async def test_two_pods_lost_at_once_below_the_partition_come_back_as_they_were(
 
 async def test_a_statefulset_rolls_out_down_to_its_partition() -> None:
     async with simulated() as (api, _):
-        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
         await until(lambda: len(ready(api)) == 3)
 
         def change(sts: Object) -> None:
             sts["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
             set_image("redis:2")(sts)
 
-        api.change(STATEFULSETS, "default/db", change)
+        await api.change(STATEFULSETS, "default/db", change)
         await until(lambda: api.one(STATEFULSETS, "default/db")["status"].get("updatedReplicas") == 2)
         await until(lambda: len(ready(api)) == 3)
         images = {p["metadata"]["name"]: p["spec"]["containers"][0]["image"] for p in api.all(PODS)}
@@ -327,7 +312,7 @@ async def test_a_statefulset_rolls_out_down_to_its_partition() -> None:
         await api.delete(PODS, "db-0", "default")
         await until(lambda: len(ready(api)) == 3)
         assert api.one(PODS, "default/db-0")["spec"]["containers"][0]["image"] == "nginx:1"
-        api.change(
+        await api.change(
             STATEFULSETS,
             "default/db",
             lambda sts: sts["spec"]["updateStrategy"]["rollingUpdate"].update(partition=0),
@@ -342,8 +327,8 @@ async def test_a_statefulset_rolls_out_down_to_its_partition() -> None:
 
 async def test_services_follow_their_pods() -> None:
     async with simulated() as (api, _):
-        api.put(SERVICES, service_body("web"))
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(SERVICES, service_body("web"))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
 
         def addresses() -> set[str]:
             return {
@@ -366,10 +351,10 @@ async def test_services_follow_their_pods() -> None:
 
 async def test_a_cut_node_loses_its_pods_and_comes_back() -> None:
     async with simulated(node_monitor_grace_s=40.0) as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=20))
-        api.put(SERVICES, service_body("web"))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=20))
+        await api.put(SERVICES, service_body("web"))
         await until(lambda: len(ready(api)) == 3)
-        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
         await until(
             lambda: any(t["key"].endswith("unreachable") for t in api.one(NODES, "n2")["spec"].get("taints", ()))
         )
@@ -382,16 +367,16 @@ async def test_a_cut_node_loses_its_pods_and_comes_back() -> None:
             )
         )
         await until(lambda: len(ready(api)) >= 3, limit_s=60)
-        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
+        await api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
         await until(lambda: not api.one(NODES, "n2")["spec"].get("taints"))
         await until(lambda: len(api.all(PODS)) == 3)
 
 
 async def test_a_deleted_nodes_pods_are_removed() -> None:
     async with simulated(orphan_quarantine_s=10.0) as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await until(lambda: len(ready(api)) == 3)
-        api.remove(NODES, "n2")
+        await api.remove(NODES, "n2")
         await until(
             lambda: len(ready(api)) == 3 and all(p["spec"]["nodeName"] != "n2" for p in api.all(PODS)), limit_s=90
         )
@@ -402,19 +387,21 @@ async def test_nodes_get_different_ranges_and_give_them_back() -> None:
         await until(lambda: all(node["spec"].get("podCIDR") for node in api.all(NODES)))
         ranges = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in api.all(NODES)}
         assert set(ranges.values()) == {"10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"}
-        api.remove(NODES, "n2")
+        await api.remove(NODES, "n2")
         await asyncio.sleep(1)
-        api.put(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n4"}})
+        await api.put(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n4"}})
         await until(lambda: api.one(NODES, "n4")["spec"].get("podCIDR"))
         assert api.one(NODES, "n4")["spec"]["podCIDR"] == ranges["n2"]
 
 
 async def test_a_namespace_gets_its_account_and_goes_with_all_it_holds() -> None:
     async with simulated() as (api, _):
-        api.put(NAMESPACES, namespace_body("team"))
+        await api.put(NAMESPACES, namespace_body("team"))
         await until(lambda: api.all(SERVICEACCOUNTS, "team"))
-        api.put(DEPLOYMENTS, deployment_body("web", namespace="team", replicas=2))
-        api.put(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "team"}})
+        await api.put(DEPLOYMENTS, deployment_body("web", namespace="team", replicas=2))
+        await api.put(
+            CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "team"}}
+        )
         await until(lambda: len(ready(api)) == 2)
         await api.delete(NAMESPACES, "team")
         await until(lambda: all(n["metadata"]["name"] != "team" for n in api.all(NAMESPACES)))
@@ -425,9 +412,9 @@ async def test_a_namespace_gets_its_account_and_goes_with_all_it_holds() -> None
 async def test_a_key_that_waits_for_its_own_write_sleeps_until_the_watch_brings_it() -> None:
     async with simulated() as (api, _):
         await asyncio.sleep(5)
-        api.watch_lag_s = 1.5
+        api.client.watch_lag_s = 1.5
         before = _syncs("retry")
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await until(lambda: len(ready(api)) == 3)
         await asyncio.sleep(20)
         assert _syncs("retry") - before < 25
@@ -445,8 +432,8 @@ def _syncs(result: str) -> float:
 @pytest.mark.parametrize("lag_s", [0.0, 0.2, 2.0])
 async def test_a_slow_watch_creates_nothing_twice(lag_s: float) -> None:
     async with simulated() as (api, _):
-        api.watch_lag_s = lag_s
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=5))
+        api.client.watch_lag_s = lag_s
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=5))
         await until(lambda: len(ready(api)) == 5)
         await asyncio.sleep(20)
         assert len([w for w in api.writes if w[:2] == ("create", "pods")]) == 5
@@ -456,37 +443,31 @@ async def test_a_slow_watch_creates_nothing_twice(lag_s: float) -> None:
 @pytest.mark.parametrize("step_s", [0.0, 0.003, 0.05, 0.7])
 async def test_controllers_killed_again_and_again_double_nothing(step_s: float) -> None:
     """Each shell is cancelled wherever it happens to be, and the next process starts from empty caches."""
-    api = FakeApi()
-    api.put(NAMESPACES, namespace_body("default"))
-    FakeNodes(api, "n1", "n2")
-    api.put(DEPLOYMENTS, deployment_body("web", replicas=6))
-    api.put(STATEFULSETS, statefulset_body("db", replicas=3))
-    api.put(SERVICES, service_body("web"))
-    for number in range(12):
-        running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
-        await asyncio.sleep(step_s * number)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
-    await until(lambda: len(ready(api, "web")) == 6 and len(ready(api, "db")) == 3)
-    await asyncio.sleep(20)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert (len(ready(api, "web")), len(ready(api, "db")), len(api.all(PODS))) == (6, 3, 9)
-    assert len(api.all(REPLICASETS)) == len(api.all(CONTROLLERREVISIONS)) == len(api.all(ENDPOINTS)) == 1
+    async with a_simulated_api() as api, SimulatedNodes(api, "n1", "n2"):
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=6))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(SERVICES, service_body("web"))
+        for number in range(12):
+            async with controlled(api):
+                await asyncio.sleep(step_s * number)
+        async with controlled(api):
+            await until(lambda: len(ready(api, "web")) == 6 and len(ready(api, "db")) == 3)
+            await asyncio.sleep(20)
+        assert (len(ready(api, "web")), len(ready(api, "db")), len(api.all(PODS))) == (6, 3, 9)
+        assert len(api.all(REPLICASETS)) == len(api.all(CONTROLLERREVISIONS)) == len(api.all(ENDPOINTS)) == 1
 
 
 async def test_lost_answers_lead_to_the_wanted_state_all_the_same() -> None:
     async with simulated() as (api, _):
         dice = random.Random(5)
-        api.loses_answer = lambda method, resource: dice.random() < 0.3
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
-        api.put(STATEFULSETS, statefulset_body("db", replicas=2))
-        api.put(SERVICES, service_body("web"))
+        api.client.loses_answer = lambda method, resource: dice.random() < 0.3
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=4))
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=2))
+        await api.put(SERVICES, service_body("web"))
         await until(lambda: len(ready(api)) == 6)
-        api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
+        await api.change(DEPLOYMENTS, "default/web", set_image("nginx:2"))
         await until(lambda: {p["spec"]["containers"][0]["image"] for p in ready(api, "web")} == {"nginx:2"})
-        api.loses_answer = lambda method, resource: False
+        api.client.loses_answer = lambda method, resource: False
         await asyncio.sleep(120)
         assert (len(ready(api, "web")), len(ready(api, "db")), len(api.all(PODS))) == (4, 2, 6)
         assert len({node["spec"]["podCIDR"] for node in api.all(NODES)}) == 3
@@ -495,21 +476,21 @@ async def test_lost_answers_lead_to_the_wanted_state_all_the_same() -> None:
 async def test_refused_pods_are_told_and_tried_again() -> None:
     async with simulated() as (api, _):
         refused = Forbidden('pods "web-" is forbidden: exceeded quota')
-        api.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
+        api.client.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
 
         def failure() -> list[str]:
             conditions = api.one(DEPLOYMENTS, "default/web")["status"].get("conditions") or ()
             return [c["message"] for c in conditions if c["type"] == "ReplicaFailure"]
 
         await until(lambda: failure() == [refused.message])
-        api.refuse = lambda method, resource, name: None
+        api.client.refuse = lambda method, resource, name: None
         await until(lambda: len(ready(api)) == 20 and not failure())
 
 
 async def test_a_race_for_a_pod_is_no_failure_to_create() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=1))
         await until(lambda: len(ready(api)) == 1)
         [rs] = api.all(REPLICASETS)
         raced = 0
@@ -529,9 +510,11 @@ async def test_a_race_for_a_pod_is_no_failure_to_create() -> None:
                 told.extend(obj["status"].get("conditions") or ()) if resource == REPLICASETS else None
             )
         )
-        api.refuse = lose
+        api.client.refuse = lose
         stray = {"name": "stray", "namespace": "default", "labels": rs["spec"]["template"]["metadata"]["labels"]}
-        api.put(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": stray, "spec": rs["spec"]["template"]["spec"]})
+        await api.put(
+            PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": stray, "spec": rs["spec"]["template"]["spec"]}
+        )
         await until(lambda: raced == 3 and len(ready(api)) == 1 and len(api.all(PODS)) == 1)
         assert told == []
         assert [e for e in api.all(CORE_EVENTS) if e["type"] == "Warning"] == []
@@ -541,8 +524,8 @@ async def test_a_namespace_that_ends_is_no_failure_to_create() -> None:
     async with simulated() as (api, _):
         refused = Forbidden("namespace default is being terminated")
         refused.details = {"causes": [{"reason": "NamespaceTerminating"}]}
-        api.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
+        api.client.refuse = lambda method, resource, name: refused if (method, resource) == ("create", PODS) else None
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=20))
         await asyncio.sleep(120)
         [rs] = api.all(REPLICASETS)
         assert not rs["status"].get("conditions")
@@ -553,8 +536,8 @@ async def test_a_statefulset_blocked_by_a_foreign_pod_says_so_and_goes_on_when_i
     async with simulated() as (api, _):
         foreign = {"name": "db-1", "namespace": "default", "labels": {"app": "other"}}
         body: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": foreign}
-        api.put(PODS, {**body, "spec": statefulset_body("x")["spec"]["template"]["spec"]})
-        api.put(STATEFULSETS, statefulset_body("db", replicas=3))
+        await api.put(PODS, {**body, "spec": statefulset_body("x")["spec"]["template"]["spec"]})
+        await api.put(STATEFULSETS, statefulset_body("db", replicas=3))
 
         def warnings() -> list[tuple[str, str, str]]:
             return [
@@ -568,15 +551,15 @@ async def test_a_statefulset_blocked_by_a_foreign_pod_says_so_and_goes_on_when_i
         message = 'create Pod db-1 in StatefulSet db failed error: pods "db-1" already exists'
         assert warnings() == [("StatefulSet", "FailedCreate", message)]
         assert sorted(pod["metadata"]["name"] for pod in api.all(PODS)) == ["db-0", "db-1"]
-        api.remove(PODS, "default/db-1")
+        await api.remove(PODS, "default/db-1")
         # The name is free: the set looks at once, and not only when its back-off ends.
         await until(lambda: len(ready(api, "db")) == 3, limit_s=10)
 
 
-def cut(api: FakeApi, *names: str, heal: bool = False) -> None:
+async def cut(api: SimulatedApi, *names: str, heal: bool = False) -> None:
     """Have the nodes' agents say nothing more, or talk again."""
     for name in names:
-        api.change(NODES, name, lambda node: node["metadata"].update(labels={"cut": "no" if heal else "yes"}))
+        await api.change(NODES, name, lambda node: node["metadata"].update(labels={"cut": "no" if heal else "yes"}))
 
 
 def evicts(node: Object) -> bool:
@@ -585,7 +568,7 @@ def evicts(node: Object) -> bool:
 
 async def test_no_node_counts_as_silent_while_the_api_was_away() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
         await until(lambda: len(ready(api)) == 3)
         await asyncio.sleep(15)
         judged: list[str] = []
@@ -597,14 +580,14 @@ async def test_no_node_counts_as_silent_while_the_api_was_away() -> None:
 
         api.observers.append(note)
         away = ServiceUnavailable("starting")
-        api.refuse = lambda method, resource, name: away
-        cut(api, "n1", "n2", "n3")
+        api.client.refuse = lambda method, resource, name: away
+        await cut(api, "n1", "n2", "n3")
         await asyncio.sleep(60)
-        api.refuse = lambda method, resource, name: None
+        api.client.refuse = lambda method, resource, name: None
         # The agents need a moment longer than the controllers: longer than any of these waits to try again.
         await asyncio.sleep(35)
         assert len(ready(api)) == 3
-        cut(api, "n1", "n2", "n3", heal=True)
+        await cut(api, "n1", "n2", "n3", heal=True)
         await asyncio.sleep(60)
         assert judged == []
         assert len(ready(api)) == 3
@@ -615,12 +598,14 @@ async def test_a_process_that_stood_still_blames_no_node_for_it() -> None:
     async with simulated() as (api, _):
         await asyncio.sleep(15)
         deaf = Unreachable("no answer")
-        api.refuse = lambda method, resource, name: deaf if (method, name) == ("get", "kube-node-lease") else None
-        cut(api, "n2")
+        api.client.refuse = lambda method, resource, name: (
+            deaf if (method, name) == ("get", "kube-node-lease") else None
+        )
+        await cut(api, "n2")
         await asyncio.sleep(60)
-        api.refuse = lambda method, resource, name: None
+        api.client.refuse = lambda method, resource, name: None
         # While it could not hear, n2 was judged; from here on it has its whole grace.
-        cut(api, "n3")
+        await cut(api, "n3")
         await asyncio.sleep(38)
         assert not evicts(api.one(NODES, "n3"))
         await until(lambda: evicts(api.one(NODES, "n3")), limit_s=20)
@@ -629,9 +614,9 @@ async def test_a_process_that_stood_still_blames_no_node_for_it() -> None:
 async def test_evictions_are_braked_in_a_zone_of_which_most_is_lost() -> None:
     async with simulated() as (api, _):
         for name in ("n4", "n5", "n6"):
-            api.put(NODES, ready_node(name))
+            await api.put(NODES, ready_node(name))
         await asyncio.sleep(15)
-        cut(api, "n1", "n2", "n3", "n4")
+        await cut(api, "n1", "n2", "n3", "n4")
         await until(
             lambda: sum(c["status"] == "Unknown" for n in api.all(NODES) for c in n["status"]["conditions"]) >= 4
         )
@@ -639,14 +624,14 @@ async def test_evictions_are_braked_in_a_zone_of_which_most_is_lost() -> None:
         # Four of six: no more is begun, and the scheduler is told not to use them all the same.
         assert sum(evicts(node) for node in api.all(NODES)) == 0
         assert sum(bool(node["spec"].get("taints")) for node in api.all(NODES)) == 4
-        cut(api, "n3", "n4", heal=True)
+        await cut(api, "n3", "n4", heal=True)
         await until(lambda: sum(evicts(node) for node in api.all(NODES)) == 2, limit_s=60)
 
 
 async def test_nodes_of_a_zone_are_emptied_one_in_ten_seconds() -> None:
     async with simulated() as (api, _):
         for name in ("n4", "n5", "n6", "n7"):
-            api.put(NODES, ready_node(name))
+            await api.put(NODES, ready_node(name))
         await asyncio.sleep(15)
         tainted: dict[str, float] = {}
 
@@ -655,7 +640,7 @@ async def test_nodes_of_a_zone_are_emptied_one_in_ten_seconds() -> None:
                 tainted.setdefault(obj["metadata"]["name"], api.clock.monotonic())
 
         api.observers.append(note)
-        cut(api, "n1", "n2", "n3")
+        await cut(api, "n1", "n2", "n3")
         await until(lambda: len(tainted) == 3)
         began = sorted(tainted.values())
         assert [later - sooner for sooner, later in itertools.pairwise(began)] == pytest.approx([10, 10], abs=0.5)
@@ -666,11 +651,11 @@ async def test_a_taint_that_does_not_say_since_when_is_tolerated_for_its_seconds
         body = deployment_body("web", replicas=3)
         mine = {"key": "mine", "operator": "Exists", "effect": "NoExecute"}
         body["spec"]["template"]["spec"]["tolerations"] = [{**mine, "tolerationSeconds": 30}, mine]
-        api.put(DEPLOYMENTS, body)
+        await api.put(DEPLOYMENTS, body)
         await until(lambda: len(ready(api)) == 3)
         on_n2 = {pod["metadata"]["name"] for pod in api.all(PODS) if pod["spec"]["nodeName"] == "n2"}
         taint = {"key": "mine", "effect": "NoExecute"}
-        api.change(NODES, "n2", lambda node: node["spec"].update(taints=[taint]))
+        await api.change(NODES, "n2", lambda node: node["spec"].update(taints=[taint]))
         await asyncio.sleep(29)
         assert on_n2 <= {pod["metadata"]["name"] for pod in ready(api)}
         await until(lambda: not on_n2 & {pod["metadata"]["name"] for pod in ready(api)}, limit_s=3)
@@ -678,10 +663,10 @@ async def test_a_taint_that_does_not_say_since_when_is_tolerated_for_its_seconds
 
 async def test_when_all_nodes_fall_silent_nobody_is_evicted() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=0))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=0))
         await until(lambda: len(ready(api)) == 3)
         await asyncio.sleep(15)
-        cut(api, "n1", "n2", "n3")
+        await cut(api, "n1", "n2", "n3")
         await asyncio.sleep(200)
         assert len(api.all(PODS)) == 3
         assert not any(pod["metadata"].get("deletionTimestamp") for pod in api.all(PODS))
@@ -690,8 +675,8 @@ async def test_when_all_nodes_fall_silent_nobody_is_evicted() -> None:
 
 async def test_a_pod_that_stops_serving_leaves_its_service_at_once() -> None:
     async with simulated() as (api, _):
-        api.put(SERVICES, service_body("web"))
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
+        await api.put(SERVICES, service_body("web"))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3))
 
         def takes_traffic(address: str) -> bool:
             return any(
@@ -725,45 +710,43 @@ def secret(name: str) -> Object:
 async def test_an_owner_that_the_cache_does_not_show_yet_is_no_absent_owner() -> None:
     async with simulated() as (api, _):
         await asyncio.sleep(1)
-        api.watch_lag_s = 5.0
-        owner = api.put(SECRETS, secret("owner"))
-        api.watch_lag_s = 0.0
-        api.put(CONFIGMAPS, config_map("owned", owner))
+        api.client.watch_lag_s = 5.0
+        owner = await api.put(SECRETS, secret("owner"))
+        api.client.watch_lag_s = 0.0
+        await api.put(CONFIGMAPS, config_map("owned", owner))
         await asyncio.sleep(60)
         assert len(api.all(CONFIGMAPS)) == 1
 
 
 async def test_a_namesake_is_not_the_owner() -> None:
     async with simulated() as (api, _):
-        owner = api.put(SECRETS, secret("owner"))
-        api.put(CONFIGMAPS, config_map("owned", owner))
+        owner = await api.put(SECRETS, secret("owner"))
+        await api.put(CONFIGMAPS, config_map("owned", owner))
         await asyncio.sleep(1)
-        api.remove(SECRETS, "default/owner")
-        api.put(SECRETS, secret("owner"))
+        await api.remove(SECRETS, "default/owner")
+        await api.put(SECRETS, secret("owner"))
         await until(lambda: not api.all(CONFIGMAPS))
         assert len(api.all(SECRETS)) == 1
 
 
 async def test_what_lost_its_owner_while_nobody_watched_goes_at_the_start() -> None:
-    api = FakeApi()
-    gone = secret("gone")
-    gone["metadata"]["uid"] = "uid-of-yesterday"
-    api.put(CONFIGMAPS, config_map("left", gone))
-    api.put(CONFIGMAPS, config_map("free"))
-    running = asyncio.ensure_future(run_all(api, api.clock, ControllersConfig()))  # type: ignore[arg-type]
-    await until(lambda: [c["metadata"]["name"] for c in api.all(CONFIGMAPS)] == ["free"])
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with a_simulated_api() as api:
+        gone = secret("gone")
+        gone["metadata"]["uid"] = "uid-of-yesterday"
+        await api.put(CONFIGMAPS, config_map("left", gone))
+        await api.put(CONFIGMAPS, config_map("free"))
+        async with controlled(api):
+            await until(lambda: [c["metadata"]["name"] for c in api.all(CONFIGMAPS)] == ["free"])
 
 
 async def test_pods_of_a_node_that_is_back_in_time_are_ready_again_and_nothing_is_doubled() -> None:
     async with simulated() as (api, _):
-        api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=300))
+        await api.put(DEPLOYMENTS, deployment_body("web", replicas=3, toleration_s=300))
         await until(lambda: len(ready(api)) == 3)
         before = {pod["metadata"]["uid"] for pod in api.all(PODS)}
-        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
+        await api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "yes"}))
         await until(lambda: len(ready(api)) == 2)
-        api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
+        await api.change(NODES, "n2", lambda node: node["metadata"].update(labels={"cut": "no"}))
         await until(lambda: len(ready(api)) == 3)
         await asyncio.sleep(60)
         assert {pod["metadata"]["uid"] for pod in api.all(PODS)} == before
