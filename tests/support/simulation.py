@@ -48,6 +48,8 @@ class NetworkedClient:
         self.refuse: Refusal = lambda method, resource, name: None
         #: Writes for which this is true happen, but their answer does not arrive.
         self.loses_answer: Callable[[str, Resource], bool] = lambda method, resource: False
+        #: What others do between a write's decision and its arrival at the server.
+        self.meanwhile: Callable[[str, Resource, str], Awaitable[None]] = _nothing
         self._watches: set[asyncio.Queue[tuple[float, WatchEvent | Exception | None]]] = set()
 
     def lose_watches(self) -> None:
@@ -131,10 +133,15 @@ class NetworkedClient:
         except ApiError:
             write.close()
             raise
+        await self.meanwhile(method, resource, name)
         written = await write
         if self.loses_answer(method, resource):
             raise Unreachable(f"no answer to {method} of {resource.plural}")
         return written
+
+
+async def _nothing(method: str, resource: Resource, name: str) -> None:
+    pass
 
 
 class SimulatedApi:

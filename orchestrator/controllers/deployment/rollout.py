@@ -178,21 +178,19 @@ def needs_rescaling(deployment: Deployment, replicasets: Sequence[ReplicaSet]) -
 
 
 def expendable(deployment: Deployment, old: Sequence[ReplicaSet]) -> tuple[ReplicaSet, ...]:
-    """The empty old ReplicaSets beyond the history limit, oldest revision first."""
+    """The old ReplicaSets beyond the history limit, oldest revision first, but for those that may still have pods."""
     limit = deployment.spec.revision_history_limit
     if limit is None:
         return ()
-    empty = [
-        rs
-        for rs in old
-        if rs.metadata.deletion_timestamp is None
-        and rs.spec.replicas == 0
-        and rs.status.replicas == 0
-        and rs.metadata.generation <= rs.status.observed_generation
-    ]
-    surplus = len([rs for rs in old if rs.metadata.deletion_timestamp is None]) - limit
-    ordered = sorted(empty, key=lambda rs: (revision_of(rs), rs.metadata.creation_timestamp, rs.metadata.name))
-    return tuple(ordered[: max(surplus, 0)])
+    kept = [rs for rs in old if rs.metadata.deletion_timestamp is None]
+    kept.sort(key=lambda rs: (revision_of(rs), rs.metadata.creation_timestamp, rs.metadata.name))
+    return tuple(rs for rs in kept[: max(len(kept) - limit, 0)] if _is_empty(rs))
+
+
+def _is_empty(rs: ReplicaSet) -> bool:
+    """Whether it wants no pods and, having seen that, says that it has none."""
+    seen = rs.metadata.generation <= rs.status.observed_generation
+    return seen and rs.spec.replicas == 0 and rs.status.replicas == 0
 
 
 def _number(text: str | None, default: int) -> int:

@@ -117,6 +117,46 @@ def test_scaling_during_a_rollout_keeps_the_proportion():
     assert scales == {"web-old": 16, "web-new": 4}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        pytest.param(15, [8, 5, 2], id="a-half-goes-up"),
+        pytest.param(14, [7, 4, 3], id="less-than-a-half-goes-down"),
+        pytest.param(7, [4, 2, 1], id="down-as-well"),
+        pytest.param(0, [0, 0, 0], id="to-nothing"),
+    ],
+)
+def test_scaling_in_proportion_rounds_to_the_nearest(wanted, expected):
+    size = {MAX_REPLICAS: "10", DESIRED: "10"}
+    first, second, new = (
+        owned(replicas, name=name, image=name, available=replicas, annotations=size)
+        for name, replicas in (("web-1", 5), ("web-2", 3), ("web-3", 2))
+    )
+    scales = {
+        scale.rs.metadata.name: scale.replicas
+        for scale in rescaled(a_deployment(wanted, strategy=rolling(0, 5)), new, [first, second])
+    }
+    assert [scales.get(rs.metadata.name, rs.spec.replicas) for rs in (first, second, new)] == expected
+
+
+def test_unavailable_old_pods_stay_as_long_as_the_new_ones_are_not_available_either():
+    new = owned(2, name="web-new", image="nginx:2", available=0)
+    old = owned(3, name="web-old", available=1)
+    assert shrink_old(a_deployment(4, strategy=rolling(1, 1)), new, [old]) == ()
+
+
+def test_a_pause_does_not_hide_a_missed_deadline():
+    missed = {
+        "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": CREATED,
+        "lastTransitionTime": CREATED, "message": "it stood still",
+    }  # fmt: skip
+    deployment = a_deployment(4, paused=True, status={"conditions": [missed]})
+    decision = decide(deployment, [owned(4, name="web-new", annotations={REVISION: "1"})], {}, NOW)
+    condition = condition_of(decision.status.conditions, "Progressing")
+    assert (condition.status, condition.reason) == ("False", "ProgressDeadlineExceeded")
+    assert condition.message == "it stood still"
+
+
 def test_a_replica_set_that_keeps_its_size_still_remembers_the_new_count():
     new = owned(4, name="web-new", annotations={DESIRED: "9", REVISION: "1"})
     decision = decide(a_deployment(4), [new], {}, NOW)
@@ -135,6 +175,19 @@ def test_history_beyond_the_limit_goes_oldest_first():
     old = [owned(0, name=f"web-{number}", annotations={REVISION: str(number)}) for number in (3, 1, 2)]
     chosen = expendable(a_deployment(4, revisionHistoryLimit=1), old)
     assert [rs.metadata.name for rs in chosen] == ["web-1", "web-2"]
+
+
+def test_history_is_kept_until_its_newest_generation_is_observed():
+    told = owned(0, name="web-1", annotations={REVISION: "1"})
+    # Its controller has not looked since it was last written: its pods may still be there.
+    untold = owned(0, name="web-2", generation=2, annotations={REVISION: "2"})
+    assert expendable(a_deployment(4, revisionHistoryLimit=0), [told, untold]) == (told,)
+
+
+def test_history_is_not_cut_shorter_for_what_cannot_go_yet():
+    oldest = owned(0, name="web-1", size=1, annotations={REVISION: "1"})
+    newer = [owned(0, name=f"web-{number}", annotations={REVISION: str(number)}) for number in (2, 3)]
+    assert expendable(a_deployment(4, revisionHistoryLimit=2), [oldest, *newer]) == ()
 
 
 def test_complete_then_settled():
