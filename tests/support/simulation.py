@@ -17,6 +17,8 @@ from orchestrator.api import codec
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object, namespaced_key
 from orchestrator.api.resources import NODES, PODS, Resource
+from orchestrator.controllers.context import ControllersConfig
+from orchestrator.controllers.registry import CONTROLLERS, Registered, run_all
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client, Listing
 from orchestrator.machinery.clock import timestamp
 from orchestrator.machinery.errors import ApiError, Conflict, Gone, NotFound, Unreachable
@@ -340,6 +342,27 @@ class SimulatedNodes:
                     await self.api.admin.patch(
                         NODES, name, patch, into=dict, subresource="status", patch_type=STRATEGIC_PATCH
                     )
+
+
+@asynccontextmanager
+async def controlled(
+    api: SimulatedApi, controllers: tuple[Registered, ...] = CONTROLLERS, **config: Any
+) -> AsyncIterator[None]:
+    """The controllers' process, until it is killed at the end of the block."""
+    client: Any = api.client
+    running = asyncio.ensure_future(run_all(client, api.clock, ControllersConfig(**config), controllers))
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(fact: Callable[[], Any], *, limit_s: float = 600.0) -> None:
+    """Wait until the fact holds, in virtual time."""
+    async with asyncio.timeout(limit_s):
+        while not fact():  # noqa: ASYNC110 - any fact about the simulation, not one event
+            await asyncio.sleep(0.05)
 
 
 def ready_node(name: str, at: str = "2026-01-01T00:00:00Z") -> Object:

@@ -29,8 +29,7 @@ from orchestrator.api.resources import (
     STATEFULSETS,
     Resource,
 )
-from orchestrator.controllers.context import ControllersConfig
-from orchestrator.controllers.registry import CONTROLLERS, Registered, run_all
+from orchestrator.controllers.registry import Registered
 from orchestrator.controllers.replicaset.shell import ReplicaSetController
 from orchestrator.machinery.errors import ApiError, Forbidden, Invalid, ServiceUnavailable, Unreachable
 from orchestrator.machinery.metrics import SYNCS
@@ -42,7 +41,14 @@ from tests.support.controllers import (
     service_body,
     statefulset_body,
 )
-from tests.support.simulation import SimulatedApi, SimulatedNodes, a_simulated_api, ready_node
+from tests.support.simulation import (
+    SimulatedApi,
+    SimulatedNodes,
+    a_simulated_api,
+    controlled,
+    ready_node,
+    until,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -52,27 +58,6 @@ async def simulated(**config: Any) -> AsyncIterator[tuple[SimulatedApi, Simulate
     """A cluster of three nodes with every controller running."""
     async with a_simulated_api() as api, SimulatedNodes(api, "n1", "n2", "n3") as nodes, controlled(api, **config):
         yield api, nodes
-
-
-@asynccontextmanager
-async def controlled(
-    api: SimulatedApi, controllers: tuple[Registered, ...] = CONTROLLERS, **config: Any
-) -> AsyncIterator[None]:
-    """The controllers' process, until it is killed at the end of the block."""
-    client: Any = api.client
-    running = asyncio.ensure_future(run_all(client, api.clock, ControllersConfig(**config), controllers))
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def until(fact: Callable[[], Any], *, limit_s: float = 600.0) -> None:
-    """Wait until the fact holds, in virtual time."""
-    async with asyncio.timeout(limit_s):
-        while not fact():  # noqa: ASYNC110 - any fact about the simulation, not one event
-            await asyncio.sleep(0.05)
 
 
 def ready(api: SimulatedApi, prefix: str = "") -> list[Object]:
