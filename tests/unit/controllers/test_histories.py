@@ -129,11 +129,12 @@ class World:
         self.api.client.loses_answer = lambda method, resource: False
 
     async def is_quiet(self) -> bool:
-        """Whether nothing is written any more, but by nodes and about events."""
+        """Whether nothing is written any more, but by nodes and about events, once the last status is."""
 
         def count() -> int:
             return len([write for write in self.api.writes if write[1] not in ("nodes", "events")])
 
+        await asyncio.sleep(5)
         before = count()
         await asyncio.sleep(120)
         return count() == before
