@@ -69,7 +69,7 @@ class Informer(Generic[V]):
     """Holds the newest view of every object of a resource. Run `run` in a task; use the rest from the same loop.
 
     The cache may lag behind the server: compare `revision` with the revision of your own last write before deciding.
-    Handlers get (old, new): new is None for a deletion, old is None for an addition. A handler that raises is logged
+    Handlers get (old, new): new is None for a deletion, old is None for an addition; else both are of one uid. A handler that raises is logged
     and counted, and misses that change alone.
 
     `keep` makes of each view, as it was decoded, what the cache holds: smaller, or sharing parts with others.
@@ -318,9 +318,14 @@ class Informer(Generic[V]):
             INFORMER_UNDECODABLE.labels(self.resource.plural).set(len(self._undecodable))
 
     def _set(self, key: str, new: V | None) -> None:
-        old = self._objects.pop(key, None)
+        old = self._objects.get(key)
         if old is None and new is None:
             return
+        if old is not None and new is not None and old.metadata.uid != new.metadata.uid:
+            # Replaced since we looked: two objects, and whoever keeps count of either must hear of both.
+            self._set(key, None)
+            old = None
+        self._objects.pop(key, None)
         if new is not None:
             self._objects[key] = new
         for name, index in self._indexes.items():

@@ -257,7 +257,6 @@ def _same_for_services(old: Pod, new: Pod) -> bool:
         and old.is_ready == new.is_ready
         and old.is_finished == new.is_finished
         and old.is_terminating == new.is_terminating
-        and old.metadata.uid == new.metadata.uid
     )
 
 

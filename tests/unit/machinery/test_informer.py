@@ -386,3 +386,21 @@ async def test_a_list_comes_in_pages_of_one_snapshot_and_what_has_not_changed_st
     assert told[5:] == ["d None", "e None", "c c"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("how", ["watch", "list"])
+async def test_an_object_replaced_between_two_looks_is_told_as_two(how: str) -> None:
+    def named_a(uid: str, revision: int) -> MetaView:
+        meta = ObjectMeta(name="a", namespace="default", uid=uid, resource_version=str(revision), labels={"app": "web"})
+        return MetaView(metadata=meta)
+
+    informer = an_informer()
+    informer.replace([named_a("first", 1)], 1)
+    told: list[tuple[str, str]] = []
+    informer.subscribe(lambda old, new: told.append((old.metadata.uid if old else "", new.metadata.uid if new else "")))
+    if how == "watch":
+        informer.apply(an_event("MODIFIED", named_a("second", 2)))
+    else:
+        informer.replace([named_a("second", 2)], 2)
+    assert told == [("", "first"), ("first", ""), ("", "second")]
+    assert [pod.metadata.uid for pod in informer.by_index("app", "web")] == ["second"]
