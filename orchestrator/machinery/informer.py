@@ -69,8 +69,8 @@ class Informer(Generic[V]):
     """Holds the newest view of every object of a resource. Run `run` in a task; use the rest from the same loop.
 
     The cache may lag behind the server: compare `revision` with the revision of your own last write before deciding.
-    Handlers get (old, new): new is None for a deletion, old is None for an addition; else both are of one uid. A handler that raises is logged
-    and counted, and misses that change alone.
+    Handlers get (old, new): new is None for a deletion, old is None for an addition; else both are of one uid. A
+    handler that raises is logged and counted, and misses that change alone.
 
     `keep` makes of each view, as it was decoded, what the cache holds: smaller, or sharing parts with others.
 
