@@ -103,7 +103,7 @@ def validate_statefulset_change(spec: Mapping[str, Any], before: Mapping[str, An
 def validate_counts(status: Mapping[str, Any], counts: Sequence[str], ready_words: str = "readyReplicas") -> Problems:
     """The rules of a workload's status: no count below zero, none above the replicas, none available but ready."""
     problems: Problems = []
-    for name in ("replicas", *counts, "observedGeneration", "collisionCount"):
+    for name in ("replicas", *counts, "terminatingReplicas", "observedGeneration", "collisionCount"):
         problems += nonnegative(f"status.{name}", status.get(name))
     replicas = status.get("replicas", 0)
     for name in counts:
