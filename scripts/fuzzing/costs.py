@@ -66,7 +66,7 @@ def measured(one: Input, *, limit_s: float = 1.0) -> Cost:
     count, previous, ratio, ratio_before = _SMALL, 0.0, 1.0, 1.0
     while True:
         size, run = one.make(count)
-        took = min(_timed(run) for _ in range(2))
+        took = min(timed(run) for _ in range(2))
         if previous > _NOTICEABLE_S / 10:
             ratio, ratio_before = took / previous, ratio
         if took > limit_s or count >= _LARGEST or size > _SIZE_MAX:
@@ -74,7 +74,8 @@ def measured(one: Input, *, limit_s: float = 1.0) -> Cost:
         count, previous = count * 2, took
 
 
-def _timed(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object]) -> float:
+    """The CPU that it takes, a refusal included."""
     gc.collect()
     gc.disable()  # what else is alive is none of this input's doing
     began = time.process_time()
