@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from orchestrator.api.problems import Problem
 
+# Three megabytes of what is wrong in each of its parts would be answered with sixty.
+_PROBLEMS_MAX = 1000
+
 
 class ApiError(Exception):
     """A refusal that the API expresses as a `Status` (`metav1.Status`, failure).
@@ -126,7 +129,8 @@ class Invalid(ApiError):
 
     @classmethod
     def of(cls, *, group: str, kind: str, name: str, problems: Sequence[Problem]) -> Invalid:
-        """Build it from what validation found, in Kubernetes' words."""
+        """Build it from what validation found, in Kubernetes' words; of very many problems the first thousand."""
+        problems = problems[:_PROBLEMS_MAX]
         shown = [str(problem) for problem in problems]
         listed = shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
         qualified = f"{kind}.{group}" if group else kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.api.problems import invalid, required
+from orchestrator.api.problems import Problem, invalid, required
 from orchestrator.machinery import errors
 
 
@@ -59,3 +59,20 @@ def test_invalid_lists_every_problem_in_the_words_of_kubernetes() -> None:
             ],
         },
     }
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    problems = [Problem(f"a[{n}]", "FieldValueRequired", "Required value") for n in range(100_000)]
+    error = errors.Invalid.of(group="", kind="Pod", name="web", problems=problems)
+    assert len(error.details["causes"]) == 1000
+    assert len(error.message) < 50_000
+
+
+@pytest.mark.parametrize(
+    "error", [errors.NotFound("x"), errors.MethodNotAllowed("x", details={}), errors.Conflict("x")]
+)
+def test_details_survive_though_they_are_empty(error: errors.ApiError) -> None:
+    assert error.as_status()["details"] == {}
+    again = errors.error_of_status(error.status_code, error.as_status())
+    assert again.as_status() == error.as_status()
+    assert "details" not in errors.BadRequest("x").as_status()
