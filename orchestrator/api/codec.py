@@ -45,6 +45,8 @@ def decode_any(data: bytes | str) -> Any:
     try:
         value = _decoder.decode(data)
     except msgspec.DecodeError as exc:
+        if ("truncated" in str(exc) or "surrogate" in str(exc)) and _half_pairs(data):
+            return decode_any(_without_half_pairs(data))
         raise Malformed(_go_words(str(exc), data)) from exc
     except UnicodeDecodeError as exc:
         raise Malformed("invalid UTF-8 in JSON string") from exc
@@ -53,6 +55,24 @@ def decode_any(data: bytes | str) -> Any:
     if isinstance(value, (dict, list)):
         _check_depth(value, data)
     return value
+
+
+_half_pair = re.compile("[\ud800-\udfff]")
+
+
+def _half_pairs(data: bytes | str) -> bool:
+    """Whether halves of surrogate pairs are escaped somewhere, which Go takes and our decoder does not."""
+    text = data.lower()
+    return "\\ud" in text if isinstance(text, str) else b"\\ud" in text
+
+
+def _without_half_pairs(data: bytes | str) -> str:
+    """The same JSON with each half of a pair that stands alone replaced, as Go does. Raises `Malformed`."""
+    try:
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+    except (ValueError, RecursionError) as exc:
+        raise Malformed("unexpected end of JSON input") from exc
+    return _half_pair.sub("\ufffd", text)
 
 
 def decode(data: bytes | str) -> Object:

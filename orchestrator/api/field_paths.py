@@ -28,5 +28,6 @@ def shown(path: FieldPath) -> str:
         else:
             text += f".{part[:SHOWN_MAX]}" if text else part[:SHOWN_MAX]
         if len(text) > SHOWN_MAX:
-            return f"{text[:SHOWN_MAX]}..."
-    return text
+            text = f"{text[:SHOWN_MAX]}..."
+            break
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # half a pair is no text

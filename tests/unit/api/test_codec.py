@@ -92,3 +92,11 @@ def test_many_keys_that_occur_twice_are_found_in_time_that_their_number_allows()
     found = codec.duplicate_fields(long, codec.decode(long))
     assert found[0] == "x"
     assert len(found[1]) < 2_000
+
+
+def test_half_a_surrogate_pair_is_replaced_as_go_does() -> None:
+    assert codec.decode(b'{"a":"x\\ud800y","b":"\\ud83d\\ude00"}') == {"a": "x\ufffdy", "b": "\U0001f600"}
+    with pytest.raises(Malformed, match="unexpected end of JSON input"):
+        codec.decode(b'{"a":"\\ud800"')
+    twice = b'{"\\ud800":1,"\\ud800":2}'
+    assert codec.encode(codec.duplicate_fields(twice, codec.decode(twice))) == b'["?"]'
