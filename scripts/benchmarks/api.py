@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from typing import Any
 from scripts.benchmarks.table import Context, Row
 
 _HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[1]
 _LISTED_PODS = 20_000
 _MEMORY_PODS = 25_000
 _START_LIMIT_S = 30.0
@@ -63,6 +65,8 @@ def run(context: Context) -> list[Row]:
     if shutil.which("wrk") is None:
         context.say("api: wrk is not installed")
         return []
+    if context.against is not None:
+        return _against(context, context.against.resolve())
     with tempfile.TemporaryDirectory(prefix="wherry-bench-") as folder, serving(Path(folder)) as server:
         rows = [
             Row("api", "start to ready, one process", server.started_s, "s", ""),
@@ -86,6 +90,46 @@ def run(context: Context) -> list[Row]:
         count = _fill(server, _MEMORY_PODS)
         rows.append(Row("api", f"memory after {count:,} pods", server.rss_mb, "MB", "<= 345 MB"))
         return rows
+
+
+def _against(context: Context, other: Path) -> list[Row]:
+    """The same loads on this checkout's server and another's, in turn: the machine's noise meets both alike."""
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for checkout in (_ROOT, other):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wherry-bench-"))
+            servers.append(stack.enter_context(serving(Path(folder), checkout)))
+            _prepare(servers[-1])
+        # Reads and lists are of as many pods on either side, however many creates there were.
+        for server in servers:
+            _fill(server, _LISTED_PODS // 4)
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        for number in range(context.rounds):
+            context.say(f"api: round {number + 1} of {context.rounds}")
+            some = [one.request("GET", "/api/v1/pods?limit=1")["items"][0]["metadata"]["name"] for one in servers]
+            for index, server in enumerate(servers):
+                gets = _wrk(server, f"/api/v1/namespaces/default/pods/{some[index]}", context.seconds)
+                found.setdefault("gets, /s", ([], []))[index].append(gets["rate"])
+            for index, server in enumerate(servers):
+                lists = _wrk(server, "/api/v1/pods?limit=5000", context.seconds, connections=4)
+                found.setdefault("lists of 5,000 pods, MB/s", ([], []))[index].append(lists["mb_s"])
+            for index, server in enumerate(servers):
+                creates = _wrk(server, "/", context.seconds, script="create.lua", prefix=f"r{number}")
+                found.setdefault("durable creates, /s", ([], []))[index].append(creates["rate"])
+                found.setdefault("creates p99, ms", ([], []))[index].append(creates["p99_ms"])
+        for index, server in enumerate(servers):
+            pods = _fill(server, 0)
+            found.setdefault("memory a pod, KiB", ([], []))[index].append(server.rss_mb * 1000 / pods)
+        return [_ratio(name, ours, theirs) for name, (ours, theirs) in found.items()]
+
+
+def _ratio(name: str, ours: list[float], theirs: list[float]) -> Row:
+    name, _, unit = name.rpartition(", ")
+    other = statistics.median(theirs)
+    beside = f"beside {other:,.1f}: {statistics.median(ours) / other:.2f} x (rounds: " + ", ".join(
+        f"{one / two:.2f}" for one, two in zip(ours, theirs, strict=True)
+    )
+    return Row("api", name, statistics.median(ours), unit, beside + ")")
 
 
 def _prepare(server: Server) -> None:
@@ -130,8 +174,8 @@ def _wrk(
 
 
 @contextlib.contextmanager
-def serving(state: Path) -> Iterator[Server]:
-    """A server with its state, and its log, in this folder."""
+def serving(state: Path, checkout: Path | None = None) -> Iterator[Server]:
+    """The server of this checkout, or of another with its own environment; its state and log are in the folder."""
     token = secrets.token_hex(16)
     tokens = state / "tokens.csv"
     tokens.write_text(f'{token},bench,bench,"system:masters"\n')
@@ -143,11 +187,14 @@ def serving(state: Path) -> Iterator[Server]:
         "advertise-address": "127.0.0.1",
         "token-file": tokens,
     }
-    command = [sys.executable, "-m", "orchestrator.serve", "api-server"]
+    python = sys.executable if checkout in (None, _ROOT) else str(checkout / ".venv" / "bin" / "python")
+    command = [python, "-m", "orchestrator.serve", "api-server"]
     command += [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
     began = time.monotonic()
     with (state / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        home = checkout or _ROOT
+        environment = {**os.environ, "PYTHONPATH": str(home)}
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, env=environment)
     try:
         url = f"https://127.0.0.1:{port}"
         tls = _wait_ready(url, state, process, began)

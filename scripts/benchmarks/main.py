@@ -21,9 +21,12 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(parts), help="parts to measure, by comma: %(default)s")
     parser.add_argument("--seconds", type=int, default=8, help="how long to measure each row")
     parser.add_argument("--rounds", type=int, default=3, help="how often, where rounds are interleaved")
+    parser.add_argument(
+        "--against", type=Path, default=None, help="another checkout to measure in turn with this one (rows: api)"
+    )
     parser.add_argument("--json", type=Path, default=None, help="also write the rows here")
     arguments = parser.parse_args()
-    context = Context(arguments.seconds, arguments.rounds, lambda text: print(text, file=sys.stderr))
+    context = Context(arguments.seconds, arguments.rounds, lambda text: print(text, file=sys.stderr), arguments.against)
     rows: list[Row] = []
     for part in arguments.rows.split(","):
         if part not in parts:

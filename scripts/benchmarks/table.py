@@ -23,11 +23,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a module's `run` gets: how long to measure each row, and where to say what is going on."""
+    """What a module's `run` gets: how long to measure each row, and where to say what is going on.
+
+    `against` is another checkout, with an environment of its own, to measure in turn with this one.
+    """
 
     seconds: int
     rounds: int
     say: Callable[[str], None]
+    against: Path | None = None
 
 
 def rendered(rows: Iterable[Row]) -> str:

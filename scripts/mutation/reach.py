@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 #: Whoever imports a module over more steps than this tests something else.
-STEPS_MAX = 3
+STEPS_MAX = 5
 
 
 def imports_of(path: Path, root: Path, known: Mapping[str, Path]) -> set[Path]:
