@@ -38,6 +38,7 @@ from orchestrator.api.strategies import (
     namespaces,
     nodes,
     pods,
+    service_networks,
     services,
 )
 from orchestrator.api.strategies.base import Strategy
@@ -209,6 +210,20 @@ BUILT_IN = Kinds(
             singular="endpointslice",
             strategy=endpoints.ENDPOINTSLICES_STRATEGY,
             columns=network_columns.ENDPOINTSLICES,
+        ),
+        Kind(
+            resource=resources.IPADDRESSES,
+            singular="ipaddress",
+            short_names=("ip",),
+            strategy=service_networks.IPADDRESSES_STRATEGY,
+            columns=network_columns.IPADDRESSES,
+        ),
+        Kind(
+            resource=resources.SERVICECIDRS,
+            singular="servicecidr",
+            strategy=service_networks.SERVICECIDRS_STRATEGY,
+            doors=(STATUS,),
+            columns=network_columns.SERVICECIDRS,
         ),
         _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
         _review("authentication.k8s.io", "tokenreviews", "TokenReview"),

@@ -22,6 +22,7 @@ _PREFERRED = (
     "authorization.k8s.io",
     "autoscaling",
     "certificates.k8s.io",
+    "networking.k8s.io",
     "policy",
     "coordination.k8s.io",
     "discovery.k8s.io",

@@ -67,6 +67,14 @@ def _slice_endpoints(obj: Object, now: float) -> str:
     return _first([a for endpoint in obj.get("endpoints") or () for a in endpoint.get("addresses") or ()], UNSET)
 
 
+def _parent(obj: Object, now: float) -> str:
+    parent = _spec(obj).get("parentRef")
+    if parent is None:
+        return NONE
+    resource = ".".join(filter(None, (parent.get("resource", ""), parent.get("group", ""))))
+    return "/".join(filter(None, (resource.lower(), parent.get("namespace", ""), parent.get("name", ""))))
+
+
 SERVICES = (
     NAME,
     Column("Type", lambda obj, now: _spec(obj).get("type", ""), description="How the service is exposed."),
@@ -87,5 +95,11 @@ ENDPOINTSLICES = (
     Column("AddressType", lambda obj, now: obj.get("addressType", ""), description="The family of its addresses."),
     Column("Ports", _slice_ports, description="The ports of its endpoints."),
     Column("Endpoints", _slice_endpoints, description="The addresses of its endpoints."),
+    AGE,
+)
+IPADDRESSES = (NAME, Column("ParentRef", _parent, description="The object that the address belongs to."), AGE)
+SERVICECIDRS = (
+    NAME,
+    Column("CIDRs", lambda obj, now: joined(_spec(obj).get("cidrs") or []), description="Where addresses come from."),
     AGE,
 )
