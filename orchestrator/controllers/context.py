@@ -31,6 +31,8 @@ class ControllersConfig:
 
     cluster_cidr: str = "10.244.0.0/16"
     """Where nodes' pod ranges are cut from."""
+    service_cidr: str = "10.96.0.0/16"
+    """The network that nodes lead to their proxies."""
     node_cidr_bits: int = 24
     """Prefix length of one node's pod range."""
     node_monitor_grace_s: float = 40.0

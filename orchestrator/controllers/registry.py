@@ -18,6 +18,7 @@ from orchestrator.controllers.node_lifecycle.shell import NodeLifecycleControlle
 from orchestrator.controllers.pod_garbage.shell import PodGarbageController
 from orchestrator.controllers.replicaset.shell import ReplicaSetController
 from orchestrator.controllers.service_accounts.shell import ServiceAccountsController
+from orchestrator.controllers.service_cidr.shell import ServiceCidrController
 from orchestrator.controllers.statefulset.shell import StatefulSetController
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
@@ -47,6 +48,7 @@ CONTROLLERS: tuple[Registered, ...] = (
     Registered("namespace", ("namespaces",), NamespaceController),
     Registered("service-accounts", ("namespaces", "serviceaccounts"), ServiceAccountsController),
     Registered("node-ipam", ("nodes",), NodeIpamController),
+    Registered("service-cidr", ("servicecidrs", "ipaddresses"), ServiceCidrController),
     Registered("node-lifecycle", ("nodes", "leases", "pods"), NodeLifecycleController),
     Registered("taint-eviction", ("nodes", "pods"), TaintEvictionController),
     Registered("pod-garbage", ("nodes", "pods"), PodGarbageController),

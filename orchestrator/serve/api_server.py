@@ -145,6 +145,7 @@ async def ensure_first_objects(config: Config) -> None:
         port=config.port,
         kubernetes_service=config.first_service_address,
         dns_service=config.dns_address,
+        service_cidr=config.service_cidr,
     )
     # The advertised address may be a load balancer's, which does not reach us before we are ready.
     admin = replace(load_kubeconfig(config.admin_kubeconfig), server=config.local_url)

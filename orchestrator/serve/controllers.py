@@ -63,6 +63,7 @@ def controllers_config(config: Config) -> ControllersConfig:
     )
     return ControllersConfig(
         cluster_cidr=config.cluster_cidr,
+        service_cidr=config.service_cidr,
         node_monitor_grace_s=config.node_monitor_grace_s,
         settings={CertificatesController.name: certificates, RootCaController.name: ca.decode()},
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Resource
+from orchestrator.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICECIDRS, SERVICES, Resource
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.errors import AlreadyExists, NotFound
 from orchestrator.machinery.log import get_logger
@@ -19,12 +19,16 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """What the objects say: where the API server is reached, and the two service addresses given out in advance."""
+    """What the objects say: where the API server is reached, and the two service addresses given out in advance.
+
+    `service_cidr` is where those, and all others, come from.
+    """
 
     advertise_address: str
     port: int
     kubernetes_service: str
     dns_service: str
+    service_cidr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ def wanted_objects(addresses: Addresses) -> Sequence[Wanted]:
     is_reachable = not ipaddress.ip_address(addresses.advertise_address).is_loopback
     return (
         *(Wanted(NAMESPACES, _object(NAMESPACES, name)) for name in IMMORTAL),
+        Wanted(SERVICECIDRS, _object(SERVICECIDRS, "kubernetes", spec={"cidrs": [addresses.service_cidr]})),
         _kubernetes_service(addresses),
         *(_kubernetes_endpoints(addresses) if is_reachable else ()),
         _dns_service(addresses),

@@ -63,6 +63,26 @@ class Node(View, frozen=True):
         return next((condition for condition in self.status.conditions if condition.type == type_), None)
 
 
+class ServiceCidrSpec(View, frozen=True):
+    """The networks, one of a family."""
+
+    cidrs: tuple[str, ...] = ()
+
+
+class ServiceCidrStatus(View, frozen=True):
+    """Whether addresses come from it."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+class ServiceCidr(View, frozen=True):
+    """A network that service addresses come from."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ServiceCidrSpec = ServiceCidrSpec()
+    status: ServiceCidrStatus = ServiceCidrStatus()
+
+
 class ServicePort(View, frozen=True):
     """One port of a service; `target_port` is a number or the name of a container's port."""
 

@@ -61,6 +61,7 @@ _PROXY_RULES = (
     _EVENTS,
     Rule(verbs=READ, groups=("",), resources=("services", "endpoints", "nodes", "namespaces")),
     Rule(verbs=READ, groups=("discovery.k8s.io",), resources=("endpointslices",)),
+    Rule(verbs=READ, groups=("networking.k8s.io",), resources=("servicecidrs",)),
 )
 _BOOTSTRAP_RULES = (
     Rule(

@@ -6,7 +6,13 @@ from orchestrator.api.kinds import BUILT_IN
 from orchestrator.api.resources import SERVICES
 from orchestrator.server.bootstrap import Addresses, wanted_objects
 
-ADDRESSES = Addresses(advertise_address="10.0.0.1", port=6443, kubernetes_service="10.96.0.1", dns_service="10.96.0.10")
+ADDRESSES = Addresses(
+    advertise_address="10.0.0.1",
+    port=6443,
+    kubernetes_service="10.96.0.1",
+    dns_service="10.96.0.10",
+    service_cidr="10.96.0.0/16",
+)
 
 
 def test_cluster_info_sends_nobody_to_what_is_not_served() -> None:
