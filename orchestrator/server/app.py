@@ -15,7 +15,6 @@ from aiohttp import web
 from orchestrator.api.doors import Leads
 from orchestrator.api.kinds import SERVICE_ADDRESSES
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import SERVICES
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import (
     ApiError,
@@ -26,8 +25,8 @@ from orchestrator.machinery.errors import (
 )
 from orchestrator.machinery.log import get_logger
 from orchestrator.server import refusals, yaml_answers
+from orchestrator.server.address_repair import keep_repaired, repair
 from orchestrator.server.admission.base import Admission
-from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.answers import Answer, DirectResponse
 from orchestrator.server.authentication import impersonation
 from orchestrator.server.authentication.base import ANONYMOUS, Credentials, token_of
@@ -46,6 +45,7 @@ from orchestrator.server.http import Connection
 from orchestrator.server.negotiation import accepted
 from orchestrator.server.requests import Request, parse
 from orchestrator.server.served import Served
+from orchestrator.server.service_addresses import ServiceAddresses
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.base import Store
 
@@ -105,9 +105,6 @@ def build_server(
     """
     chosen = settings or ServerSettings()
     addresses = ServiceAddresses(service_cidr=chosen.service_cidr, node_ports=chosen.node_ports)
-    for value in cache.list(SERVICES):
-        addresses.observe(None, value)
-    cache.subscribe(SERVICES, addresses.observe)
     core = Core(
         store=store,
         cache=cache,
@@ -115,6 +112,7 @@ def build_server(
         authenticator=authenticator,
         authorizer=authorizer,
         admission=admission,
+        addresses=addresses,
         ledgers={SERVICE_ADDRESSES: addresses},
         clock=clock,
         dice=dice,
@@ -300,6 +298,11 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
         core = server.core
         following = group.create_task(core.cache.run(), name="watch-cache")
         expiring = group.create_task(expire_events(core.store, core.cache, core.clock), name="event-expiry")
+        # Before anybody is answered: whoever asks for an address must find all that are taken.
+        await repair(core.store, core.cache, core.addresses, core.clock, core.dice)
+        repairing = group.create_task(
+            keep_repaired(core.store, core.cache, core.addresses, core.clock, core.dice), name="address-repair"
+        )
         try:
             async with listening(
                 server.handle, host=host, port=port, tls=tls, limits=server.connection_limits, clock=core.clock
@@ -312,3 +315,4 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
         finally:
             following.cancel()
             expiring.cancel()
+            repairing.cancel()

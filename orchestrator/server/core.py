@@ -25,6 +25,7 @@ from orchestrator.server.gate.levels import Level
 from orchestrator.server.negotiation import Accepted
 from orchestrator.server.requests import Request
 from orchestrator.server.served import Served
+from orchestrator.server.service_addresses import ServiceAddresses
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.server.writing.claims import Ledgers
 from orchestrator.store.base import Store
@@ -58,6 +59,7 @@ class Core:
     authenticator: Authenticates
     authorizer: Authorizer
     admission: Admission
+    addresses: ServiceAddresses
     ledgers: Ledgers
     clock: Clock
     dice: random.Random

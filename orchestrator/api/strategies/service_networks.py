@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from orchestrator.api.strategies.spec_status import Named, SpecAndStatus
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FAMILIES_MAX = 2
+_LENGTH = re.compile(r"[0-9]{1,3}")
 
 
 class _IpAddresses(Named):
@@ -84,7 +86,7 @@ class _ServiceCidrs(SpecAndStatus):
 
 
 def _network(cidr: str) -> Network | None:
-    if not cidr.partition("/")[2].isdecimal():
+    if not _LENGTH.fullmatch(cidr.partition("/")[2]):
         return None
     try:
         return ipaddress.ip_network(cidr, strict=False)

@@ -15,10 +15,10 @@ from orchestrator.server import refusals
 from orchestrator.server.conversion import inward
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing import deletion, metadata
-from orchestrator.server.writing.claims import NO_CLAIMS, Claims
+from orchestrator.server.writing.claims import Claim
 from orchestrator.server.writing.deletion import DeleteOptions, Mark, Nothing, Remove
 from orchestrator.server.writing.facts import Facts
-from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admission_request
+from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admission_request, claimed
 from orchestrator.store.base import Delete, Operation, Put
 
 
@@ -41,15 +41,14 @@ class Unchanged(msgspec.Struct, frozen=True, gc=False):
 class Commit(msgspec.Struct, frozen=True, gc=False):
     """Write this, if the store still is as `expectations` say (key → revision, 0 for a key that is not there).
 
-    `shown` is what the client gets to see, to be stamped with the commit's revision. `claims` are taken before the
-    commit, and given back when it has failed or can be seen.
+    The first operation is the object's own; others are claims of shared things. `shown` is what the client gets to see,
+    to be stamped with the commit's revision.
     """
 
     operations: Sequence[Operation]
     expectations: Mapping[str, int]
     shown: bytes
     warnings: Sequence[str] = ()
-    claims: Claims = NO_CLAIMS
     #: Whether the object is gone by it.
     removes: bool = False
 
@@ -89,7 +88,7 @@ def _creation(draft: Draft) -> Refuse | Commit:
         return Refuse(refusals.already_exists(kind.resource, name))
     key = key_of(kind.storage, namespace, name)
     value = codec.encode_unstamped(inward(kind, draft.obj))
-    return Commit((Put(key, value),), {key: 0}, value, draft.warnings, draft.claims)
+    return _commit(Put(key, value), 0, value, draft.claims, warnings=draft.warnings)
 
 
 def _change(draft: Draft, old: Object) -> Unchanged | Commit:
@@ -99,8 +98,10 @@ def _change(draft: Draft, old: Object) -> Unchanged | Commit:
         return Unchanged(draft.warnings)
     key = _key(kind, obj)
     value = codec.encode_unstamped(inward(kind, obj))
-    operation = Delete(key) if vanishes else Put(key, value)
-    return Commit((operation,), {key: _revision(old)}, value, draft.warnings, draft.claims, removes=vanishes)
+    if vanishes:
+        claims, _ = claimed(kind, None, old, draft.facts)
+        return _commit(Delete(key), _revision(old), value, claims, warnings=draft.warnings)
+    return _commit(Put(key, value), _revision(old), value, draft.claims, warnings=draft.warnings)
 
 
 def _deletion(kind: Kind, door: Writes, old: Object, options: DeleteOptions, facts: Facts) -> Decision:
@@ -108,7 +109,6 @@ def _deletion(kind: Kind, door: Writes, old: Object, options: DeleteOptions, fac
     if door.asks_admission:
         facts.admission.validate(admission_request(kind, facts, "DELETE", None, old, subresource=""))
     key = _key(kind, old)
-    expectations = {key: _revision(old)}
     match deletion.decide(kind, old, options, now=facts.now):
         case Nothing() if why := kind.strategy.deleted_twice:
             return Refuse(refusals.conflict(kind.resource, old["metadata"]["name"], why))
@@ -116,10 +116,22 @@ def _deletion(kind: Kind, door: Writes, old: Object, options: DeleteOptions, fac
             return Unchanged()
         case Remove():
             shown = codec.encode_unstamped(inward(kind, old))
-            return Commit((Delete(key),), expectations, shown, removes=True)
+            claims, _ = claimed(kind, None, old, facts)
+            return _commit(Delete(key), _revision(old), shown, claims)
         case Mark(obj):
             value = codec.encode_unstamped(inward(kind, obj))
-            return Commit((Put(key, value),), expectations, value)
+            return _commit(Put(key, value), _revision(old), value)
+
+
+def _commit(
+    own: Put | Delete, expect: int, shown: bytes, claims: Sequence[Claim] = (), *, warnings: Sequence[str] = ()
+) -> Commit:
+    operations: list[Operation] = [own]
+    expectations = {own.key: expect}
+    for claim in claims:
+        operations += claim.operations
+        expectations |= claim.expectations
+    return Commit(tuple(operations), expectations, shown, warnings, removes=isinstance(own, Delete))
 
 
 def _key(kind: Kind, obj: Object) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 import msgspec
 
@@ -20,6 +20,7 @@ from orchestrator.server.bodies import is_large
 from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
 from orchestrator.server.dice import thrown
+from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
 from orchestrator.server.writing.deletion import DeleteOptions
 from orchestrator.server.writing.facts import Facts
@@ -27,8 +28,9 @@ from orchestrator.store.base import RevisionMismatch, StoreFailed
 
 # Kubernetes' own: with five random letters, a second collision is a sign of something else.
 _NAMES_MAX = 8
-# Each attempt starts from the newest state, so only a steady storm on one object gets this far.
-_ATTEMPTS_MAX = 20
+# Each attempt starts from the newest state, and each failure is somebody else's success: only a storm on one object, or
+# on something shared, gets this far.
+_ATTEMPTS_MAX = 100
 
 T = TypeVar("T")
 
@@ -70,18 +72,23 @@ async def newest(call: Call, kind: Kind, name: str) -> bytes | None:
 async def create(call: Call, kind: Kind, obj: Object) -> Stored:
     """Create the object, whose types have been checked. Raises what refuses it."""
     meta = obj["metadata"]
-    attempts = _NAMES_MAX if meta.get("generateName") and not meta.get("name") else 1
-    for left in reversed(range(attempts)):
-        new, facts = codec.copied(obj) if left else obj, facts_of(call)
+    names_left = _NAMES_MAX if meta.get("generateName") and not meta.get("name") else 1
+    may_fail = names_left > 1 or bool(kind.claims)
+    for _ in range(_NAMES_MAX + _ATTEMPTS_MAX):
+        new, facts = codec.copied(obj) if may_fail else obj, facts_of(call)
         decision = await _decided(call, kind, MAIN, None, new, facts, len(call.body))
         try:
             return await _carried_out(call, kind, decision, facts)
         except RevisionMismatch as exc:
-            if not left:
+            name = new["metadata"]["name"]
+            if exc.key != key_of(kind.storage, new["metadata"].get("namespace", ""), name):
+                await call.core.cache.wait_fresh()  # somebody else was given what this one chose: choose anew
+                continue
+            names_left -= 1
+            if not names_left:
                 being_deleted = exc.actual is not None and b'"deletionTimestamp"' in exc.actual.value
-                name = new["metadata"]["name"]
                 raise refusals.already_exists(kind.resource, name, is_being_deleted=being_deleted) from exc
-    raise AssertionError("unreachable")
+    raise refusals.conflict(kind.resource, meta.get("name") or meta.get("generateName") or "")
 
 
 async def change(call: Call, kind: Kind, transform: Transform, *, door: Writes = MAIN) -> Stored:
@@ -117,13 +124,7 @@ async def _decided(
 ) -> Decision:
     await _thought(call, size, partial(mutate, kind, door, old, new, facts))
     # Whoever outside the server has a say about the object is asked, and awaited, here.
-    if not is_large(size):
-        return decide(kind, door, old, new, facts)
-    again = codec.copied(new)
-    decision = await _thought(call, size, partial(decide, kind, door, old, new, facts))
-    if isinstance(decision, Commit) and decision.claims:
-        return decide(kind, door, old, again, facts)  # what it would claim may have been given away meanwhile
-    return decision
+    return await _thought(call, size, partial(decide, kind, door, old, new, facts))
 
 
 async def _thought(call: Call, size: int, think: Callable[[], T]) -> T:
@@ -172,40 +173,16 @@ async def _carried_out(call: Call, kind: Kind, decision: Decision, facts: Facts,
 
 def _tried(commit: Commit) -> Stored:
     """What a commit would come to; a new object has no revision then."""
-    (expected,) = commit.expectations.values()
+    expected = commit.expectations[commit.operations[0].key]
     return Stored(codec.stamp(commit.shown, expected) if expected else commit.shown, commit.removes)
 
 
 async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
-    ledgers = call.core.ledgers
-    for ledger, claimed in commit.claims.items():
-        ledgers[ledger].take(claimed)
     try:
-        writing = call.core.store.commit(commit.operations, commit.expectations)
-        return await (_until_seen(call, writing) if commit.claims else writing)
+        return await call.core.store.commit(commit.operations, commit.expectations)
     except StoreFailed as exc:
         verb, name = "delete" if commit.removes else "store", commit.operations[0].key.rpartition("/")[2]
         raise ServiceUnavailable(f"cannot {verb} {kind.resource.group_resource} {name!r}: {exc}") from exc
-    finally:
-        for ledger, claimed in commit.claims.items():
-            ledgers[ledger].release(claimed)
-
-
-async def _until_seen(call: Call, writing: Coroutine[Any, Any, int]) -> int:
-    """Wait until the cache shows the write, also for a client that has gone.
-
-    What was taken on behalf of the object is given back afterwards, and until then nobody else may have it.
-    """
-    task = asyncio.ensure_future(writing)
-    try:
-        revision = await asyncio.shield(task)
-        await call.core.cache.wait(revision)
-        return revision
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and task.exception() is None:
-            await call.core.cache.wait(task.result())
-        raise
 
 
 def _check_identity(kind: Kind, obj: Object, old: Object) -> None:

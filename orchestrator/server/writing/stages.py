@@ -18,7 +18,7 @@ from orchestrator.machinery.errors import Invalid
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import AdmissionRequest, Operation
 from orchestrator.server.writing import metadata
-from orchestrator.server.writing.claims import NO_CLAIMS, Claims
+from orchestrator.server.writing.claims import Claim
 from orchestrator.server.writing.facts import Facts
 
 
@@ -43,8 +43,6 @@ class Reads(enum.Flag):
     """What time it is."""
     DICE = enum.auto()
     """Chance, through `Facts.dice` alone."""
-    CLAIMED = enum.auto()
-    """What of shared things is taken."""
 
 
 class Draft(msgspec.Struct, gc=False):
@@ -56,8 +54,8 @@ class Draft(msgspec.Struct, gc=False):
     old: Object | None
     facts: Facts
     warnings: Sequence[str] = ()
-    #: What is to be taken of shared things before the object is written.
-    claims: Claims = NO_CLAIMS
+    #: What of shared things is to be written beside the object.
+    claims: Sequence[Claim] = ()
 
     @property
     def name(self) -> str:
@@ -152,15 +150,18 @@ def _validate(draft: Draft) -> None:
 
 
 def _claim(draft: Draft) -> None:
-    if not draft.door.claims or not draft.kind.claims:
-        return
-    claims = {}
-    for name in draft.kind.claims:
-        ledger = draft.facts.ledgers[name]
-        claims[name], problems = ledger.plan(draft.obj, draft.old, draft.facts.dice.choices())
+    if draft.door.claims and draft.kind.claims:
+        draft.claims, problems = claimed(draft.kind, draft.obj, draft.old, draft.facts)
         if problems:
             raise draft.refused(problems)
-    draft.claims = claims
+
+
+def claimed(
+    kind: Kind, new: Object | None, old: Object | None, facts: Facts
+) -> tuple[Sequence[Claim], Sequence[Problem]]:
+    """What the ledgers of a kind say of a write; `new` is None for a deletion."""
+    planned = [facts.ledgers[name].plan(new, old, facts) for name in kind.claims]
+    return [claim for claim, _ in planned], [problem for _, problems in planned for problem in problems]
 
 
 def _admit(draft: Draft) -> None:
@@ -184,6 +185,6 @@ DECIDING: tuple[Stage, ...] = (
     Stage("metadata", _metadata, _OBJECT | Reads.OLD | Reads.NAMESPACE | Reads.CLOCK | Reads.DICE),
     Stage("managed fields", _managed_fields, Reads(0)),
     Stage("validate", _validate, _OBJECT | Reads.OLD),
-    Stage("claims", _claim, Reads.TEMPLATE | Reads.OLD | Reads.DICE | Reads.CLAIMED),
+    Stage("claims", _claim, _OBJECT | Reads.OLD | Reads.OBJECTS | Reads.CLOCK | Reads.DICE),
     Stage("admit", _admit, _ADMISSION),
 )

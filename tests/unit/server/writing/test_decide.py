@@ -13,12 +13,13 @@ from orchestrator.api import codec
 from orchestrator.api.doors import MAIN, STATUS, Writes
 from orchestrator.api.kinds import BUILT_IN, SERVICE_ADDRESSES, Kind
 from orchestrator.api.objects import Object
+from orchestrator.api.resources import IPADDRESSES
 from orchestrator.api.strategies.namespaces import Finalize
 from orchestrator.machinery.errors import Conflict, Forbidden, Invalid
 from orchestrator.server.admission.chain import build_admission
-from orchestrator.server.allocation import ServiceAddresses
 from orchestrator.server.authentication.base import User
 from orchestrator.server.dice import Dice, thrown
+from orchestrator.server.service_addresses import RANGES, ServiceAddresses
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
 from orchestrator.server.writing.deletion import DeleteOptions
 from orchestrator.server.writing.facts import Facts
@@ -183,17 +184,26 @@ def test_a_request_for_a_certificate_says_who_asks_whatever_the_client_says() ->
     assert obj["spec"] == {"username": "jane", "groups": ["devs"], "extra": {"scopes": ["x"]}}
 
 
-def test_claims_are_named_but_not_taken_by_the_decision() -> None:
+def test_what_a_service_claims_is_written_in_its_own_commit_and_given_back_in_its_last() -> None:
     known = facts(dice=thrown(Random(1)))
-    first = decide(SERVICES, MAIN, None, a_service(), known)
-    second = decide(SERVICES, MAIN, None, a_service(), known)
-    assert isinstance(first, Commit)
-    assert first == second
-    assert first.claims == {SERVICE_ADDRESSES: [("ip", committed(first)["spec"]["clusterIP"])]}
-    known.ledgers[SERVICE_ADDRESSES].take(first.claims[SERVICE_ADDRESSES])
-    third = decide(SERVICES, MAIN, None, a_service(clusterIP=committed(first)["spec"]["clusterIP"]), known)
-    assert isinstance(third, Refuse)
-    assert "provided IP is already allocated" in third.error.message
+    created = decide(SERVICES, MAIN, None, a_service(type="NodePort"), known)
+    assert isinstance(created, Commit)
+    assert created == decide(SERVICES, MAIN, None, a_service(type="NodePort"), known)
+    service = committed(created)
+    address = f"/registry/networking.k8s.io/ipaddresses/{service['spec']['clusterIP']}"
+    ports = "/registry/core/rangeallocations/servicenodeports"
+    assert [one.key for one in created.operations] == ["/registry/core/services/default/s", address, ports]
+    assert set(created.expectations.values()) == {0}
+    objects = FakeObjects(a_namespace())
+    for one, resource in zip(created.operations[1:], (IPADDRESSES, RANGES), strict=True):
+        assert isinstance(one, Put)
+        objects.put(resource, codec.decode(codec.stamp(one.value, 7)))
+    old = {**service, "metadata": {**service["metadata"], "resourceVersion": "7"}}
+    gone = decide(SERVICES, MAIN, old, DeleteOptions(), facts(objects=objects))
+    assert isinstance(gone, Commit)
+    assert gone.operations[:2] == (Delete("/registry/core/services/default/s"), Delete(address))
+    assert gone.operations[2].key == ports
+    assert gone.expectations == {"/registry/core/services/default/s": 7, address: 7, ports: 7}
 
 
 def test_a_trial_creation_is_refused_where_the_store_would() -> None:
