@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,6 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import uvloop
+
+from orchestrator.machinery.libc import libc
 
 
 def run_until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -54,8 +55,8 @@ def settle_memory() -> None:
 
 def give_memory_back() -> None:
     """Return to the machine what the C library keeps of memory that is free; takes milliseconds, so not on the loop."""
-    with suppress(OSError, AttributeError):  # another C library keeps less
-        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(AttributeError):  # another C library keeps less
+        libc.malloc_trim(0)
 
 
 async def run_together(*named: tuple[str, Callable[[], Awaitable[None]]]) -> None:

@@ -234,7 +234,7 @@ class ApiServer:
         # Whoever shows nothing is somebody, too: what nobody in particular may do is authorization's decision.
         call.user = user = who.user if who is not None else ANONYMOUS
         if who is not None:
-            cast(Connection, http.protocol).know(user.name)
+            cast(Connection, http.protocol).know(user)
         if (target := impersonation.wanted(http.headers)) is not None:
             call.impersonator = user
             call.user = user = impersonation.impersonated(user, target, self.core.authorizer)

@@ -11,6 +11,7 @@ import gc
 import resource
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from orchestrator.machinery.handshakes import why_refused
 from orchestrator.machinery.log import Sparing, get_logger
 from orchestrator.machinery.tasks import give_memory_back
 from orchestrator.server import metrics
+from orchestrator.server.authentication.base import MASTERS, User
 from orchestrator.server.http import Connection, Ticket
 
 logger = get_logger(__name__)
@@ -70,7 +72,8 @@ class Connections:
         self.limits = limits
         self.sparing = Sparing(clock)
         self.heads_bytes = 0
-        self._total = min(limits.total, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_DESCRIPTORS)
+        self._total = min(limits.total, _descriptors())
+        self._of_identity_max = min(limits.of_identity, self._total // 2)
         self._all: set[Ticket] = set()
         self._strangers: dict[Ticket, None] = {}  # by age
         self._of_identity: dict[str, int] = {}
@@ -93,12 +96,16 @@ class Connections:
         self._strangers[ticket] = None
         return True
 
-    def know(self, ticket: Ticket, identity: str) -> None:
-        """A request came whose sender is known. Raises `TooManyRequests` if that one has too many connections."""
+    def know(self, ticket: Ticket, user: User) -> None:
+        """A request came whose sender is known. Raises `TooManyRequests` if that one has too many connections.
+
+        Masters may have as many as there are.
+        """
         if ticket not in self._strangers:
             return  # it was cut, and is about to notice
+        identity = user.name
         count = self._of_identity.get(identity, 0)
-        if count >= self.limits.of_identity:
+        if count >= self._of_identity_max and MASTERS not in user.groups:
             metrics.CONNECTIONS_CUT.labels("identity").inc()
             raise TooManyRequests("Too many requests, please try again later.", retry_after_s=1)
         del self._strangers[ticket]
@@ -130,6 +137,12 @@ class Connections:
             self._wants_memory_back.clear()
             gc.collect(1)  # a connection and its task know each other
             await asyncio.to_thread(give_memory_back)
+
+
+def _descriptors() -> int:
+    """How many connections the process may have, going by its descriptors."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else max(1, most - _OTHER_DESCRIPTORS)
 
 
 @asynccontextmanager

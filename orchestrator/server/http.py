@@ -15,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from orchestrator.machinery.log import get_logger
 from orchestrator.server.answers import Answer, DirectResponse
+from orchestrator.server.authentication.base import User
 
 if TYPE_CHECKING:
     from orchestrator.server.connections import Connections
@@ -66,10 +67,10 @@ class Connection(RequestHandler):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
-    def know(self, identity: str) -> None:
+    def know(self, user: User) -> None:
         """A request came whose sender is known. Raises `TooManyRequests`."""
         if not self._ticket.identity:
-            self._connections.know(self._ticket, identity)
+            self._connections.know(self._ticket, user)
 
     def abort(self) -> None:
         """End it without waiting for anything to be read."""

@@ -89,6 +89,10 @@ async def test_one_identity_does_not_take_all_connections() -> None:
         async with server.client("scheduler") as other:
             with pytest.raises(NotFound):
                 await other.get(PODS, "x", "default", into=bytes)
+        async with _connected(server, 3) as streams:  # masters are let in however many they are
+            for reader, writer in streams:
+                writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(

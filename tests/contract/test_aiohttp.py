@@ -40,6 +40,7 @@ def test_a_response_that_writes_itself_needs_no_more_than_this() -> None:
     assert "await prepare_meth(request)" in source
     assert "await resp.write_eof()" in source
     assert "resp.keep_alive" in source
+    assert "_message" in web.BaseRequest.ATTRS  # the target as it came: what is parsed of it costs more
     assert isinstance(web.StreamResponse.keep_alive, property)
     assert isinstance(BaseProtocol.writing_paused, property)
 

@@ -15,6 +15,8 @@ from orchestrator.server.tokens import ISSUER
 
 logger = get_logger(__name__)
 
+# Of a reason, what is ours: tokens and names come later in the sentence, and anybody can think of new ones.
+_SORT_LENGTH = 16
 _REMEMBERED_MAX = 16_384  # certificates' subjects: three times the largest cluster's nodes
 
 
@@ -70,7 +72,7 @@ class AuthenticatorChain:
         if credentials.certificate is None and not credentials.bearer_token:
             return None
         # The reason helps the operator; told to the client, it would help whoever is guessing.
-        if (more := self._sparing.admits(refused)) is not None:
+        if (more := self._sparing.admits(refused[:_SORT_LENGTH])) is not None:
             why = refused or "no authenticator knows these credentials"
             logger.info("authentication.refused", why=why, unlogged=more)
         raise Unauthorized("Unauthorized")
