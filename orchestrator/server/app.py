@@ -37,7 +37,7 @@ from orchestrator.server.connections import ConnectionLimits, listening
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
 from orchestrator.server.expiry import expire_events
-from orchestrator.server.gate.gate import Gate, GateLimits
+from orchestrator.server.gate.gate import Gate, GateLimits, Streams
 from orchestrator.server.gate.intake import Intake, IntakeLimits
 from orchestrator.server.gate.levels import level_of
 from orchestrator.server.gate.record import Record, observe
@@ -75,6 +75,8 @@ class ServerSettings:
     """The first and the last node port."""
     gate: GateLimits = field(default_factory=GateLimits)
     """How many requests are answered, and wait, at once."""
+    streams: int = 1000
+    """Logs, exec, attach and port-forward going on at once; connections to node agents are not many more."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     """How many connections there may be, and how long each may take for what."""
     intake: IntakeLimits = field(default_factory=IntakeLimits)
@@ -134,6 +136,7 @@ class ApiServer:
         self.connection_limits = settings.connections
         self._gate = Gate(settings.gate)
         self._intake = Intake(settings.intake)
+        self._forwarded = Streams(settings.streams)
         self._streams: set[asyncio.Task[Any]] = set()
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -195,7 +198,8 @@ class ApiServer:
                 raise refusals.no_such_resource()
             if request.subresource and self.core.forward and isinstance(kind.door(request.subresource), Leads):
                 await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
-                return await self._stream(self.core.forward(call.http, request, self.core.cache))
+                with self._forwarded.seated(call.user.name):
+                    return await self._stream(self.core.forward(call.http, request, self.core.cache))
         level, flow = level_of(attributes), call.user.name
         has_body = bool(request.resource) and verb in _WITH_BODY
         if has_body:

@@ -160,7 +160,7 @@ def test_nobody_gets_in_without_credentials(cluster):
         context.wrap_socket(plain, server_hostname=cluster.lab.host_address) as stream,
     ):
         stream.sendall(b"GET /api/v1/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert b" 401 " in stream.recv(4096)
+        assert b" 403 " in stream.recv(4096)
 
 
 @pytest.mark.parametrize("noise", [b"\x00" * 4096, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\xff\xff" * 100])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.machinery.errors import TooManyRequests
 from orchestrator.server import metrics
-from orchestrator.server.gate.levels import EXEMPT, LEVELS, SEATS_USUAL, Level
+from orchestrator.server.gate.levels import EXEMPT, LEVELS, SEATS_USUAL, STREAMS, Level
 from orchestrator.server.gate.seats import Seats
 
 _RETRY_AFTER_S = 1
@@ -134,6 +136,25 @@ class Gate:
                 self._seats.take(other, chosen)
                 waiting.first(chosen).set_result(None)
                 return
+
+
+class Streams:
+    """Seats for what is answered for as long as a client likes: no queue, and half of them for one identity at most."""
+
+    def __init__(self, most: int) -> None:
+        self._seats = Seats((STREAMS,), most)
+        metrics.SEATS.labels(STREAMS.name).set_function(partial(self._seats.of_level, STREAMS))
+
+    @contextmanager
+    def seated(self, flow: str) -> Iterator[None]:
+        """Hold a seat until the block ends. Raises `TooManyRequests`."""
+        if not self._seats.is_free(STREAMS, flow):
+            raise _refused(STREAMS, "full")
+        self._seats.take(STREAMS, flow)
+        try:
+            yield
+        finally:
+            self._seats.give_back(STREAMS, flow)
 
 
 def _refused(level: Level, why: str) -> TooManyRequests:

@@ -35,6 +35,9 @@ WORKLOAD_LOW = Level("workload-low", 25)
 GLOBAL_DEFAULT = Level("global-default", 25)
 CATCH_ALL = Level("catch-all", 13)
 
+#: Logs, exec, attach, port-forward: of no level, since each goes on for as long as its user likes. Seats of their own.
+STREAMS = Level("streams")
+
 #: Those with seats, in the order in which who waits is served.
 LEVELS = (NODE_HIGH, SYSTEM, LEADER_ELECTION, WORKLOAD_HIGH, WORKLOAD_LOW, GLOBAL_DEFAULT, CATCH_ALL)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
 from orchestrator.machinery.errors import TooManyRequests
-from orchestrator.server.gate.gate import Gate, GateLimits, Seat
+from orchestrator.server.gate.gate import Gate, GateLimits, Seat, Streams
 from orchestrator.server.gate.levels import EXEMPT, GLOBAL_DEFAULT, NODE_HIGH
 
 _ONE_SEAT = GateLimits(seats=1, wait_s=15.0, waiting_of_flow=2, waiting=3)
@@ -105,3 +106,16 @@ async def test_a_seat_that_comes_to_somebody_who_has_left_goes_to_the_next() -> 
     seat.give_back()  # it is b's
     gone.cancel()  # who is told in the same moment that nobody waits for the answer
     (await after).give_back()
+
+
+def test_one_identity_has_at_most_half_of_the_streams() -> None:
+    streams = Streams(6)
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(streams.seated("a"))
+        with pytest.raises(TooManyRequests), streams.seated("a"):
+            pass
+        with streams.seated("b"):
+            pass
+    with streams.seated("a"):
+        pass
