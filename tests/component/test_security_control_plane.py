@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig, load_kubeconfig
 from orchestrator.supervisor import PROCESSES
+from tests.support.simulation import ready_node
 
 
 @dataclass
@@ -256,6 +258,27 @@ async def test_a_machine_joins_and_is_that_node_only(
             await node.list(SECRETS, "kube-system", into=MetaView)
         assert (await node.list(PODS, into=MetaView, field_selector="spec.nodeName=n1")).items == ()
     await admin.delete(NODES, "n1")
+
+
+async def test_a_machine_does_not_join_as_a_node_that_is_well_or_as_a_service(
+    admin: Client, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    join = Join(
+        server=control_plane.url,
+        token=await _token(admin),
+        ca_hash=spki_hash(control_plane.admin().ca),
+        node_name="n7",
+        kubeconfig=tmp_path / "n7.kubeconfig",
+    )
+    await admin.create(NODES, ready_node("n7"), into=MetaView)
+    await admin.update(NODES, "n7", ready_node("n7"), into=MetaView, subresource="status")
+    with pytest.raises(CannotJoin, match='a Node with name "n7" and status "Ready" already exists in the cluster'):
+        await join_cluster(join)
+    assert not join.kubeconfig.exists()
+    await admin.delete(NODES, "n7")
+    await join_cluster(join)
+    with pytest.raises(CannotJoin, match="services have such names"):
+        await join_cluster(dataclasses.replace(join, node_name="kubernetes.default.svc"))
 
 
 async def test_a_machine_does_not_join_somebody_elses_cluster(

@@ -1,4 +1,4 @@
-"""What to do with a certificate signing request: approve, sign, refuse, delete, or leave it to people.
+"""What to do with a certificate signing request: approve, deny, sign, refuse, delete, or leave it to people.
 
 Certificates for users are signed once somebody has approved them (`kubectl certificate approve`).
 
@@ -64,11 +64,20 @@ class Cluster:
     server_names: frozenset[str] = frozenset()
     server_node: str = ""
     addresses: Mapping[str, Collection[str]]
+    node_is_ready: bool = False
+    """Whether the node that a client certificate is asked for is there, and ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approve:
     """Approve, with the message for the condition."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Refuse for good, with the message for the condition."""
 
     message: str
 
@@ -103,7 +112,7 @@ class Leave:
     again_s: float
 
 
-Decision = Approve | Sign | Fail | Delete | Leave
+Decision = Approve | Deny | Sign | Fail | Delete | Leave
 
 
 def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, now: float) -> Decision:
@@ -134,6 +143,13 @@ def decide(request: SigningRequest, asked: Asked | None, cluster: Cluster, *, no
         refused = "people are let in by people"
     if refused is not None:
         return Leave(refused, kept_s - age_s)
+    if asked is not None and cluster.node_is_ready and request.spec.username != asked.common_name:
+        # Who joins under the name of a node that is well would become that node, and take its pods' secrets.
+        name = asked.common_name.removeprefix(NODE_PREFIX)
+        return Deny(
+            f'a Node with name "{name}" and status "Ready" already exists in the cluster. '
+            "You must delete the existing Node or change the name of this new joining Node"
+        )
     return Approve(
         "Auto approving kubelet client certificate after SubjectAccessReview."
         if signer == CLIENT_SIGNER

@@ -7,20 +7,25 @@ import binascii
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.api import node_names
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS, NODES
 from orchestrator.api.views.certificates import SigningRequest
-from orchestrator.api.views.meta import ObjectMeta, View
+from orchestrator.api.views.meta import Condition, ObjectMeta, View
 from orchestrator.controllers.certificates.decide import (
+    CLIENT_SIGNER,
+    NODE_PREFIX,
     SERVING_SIGNER,
     Approve,
     Asked,
     Cluster,
     Delete,
+    Deny,
     Fail,
     Leave,
     Sign,
     decide,
 )
+from orchestrator.controllers.conditions import condition_of
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.own_writes import OwnWrites
 from orchestrator.machinery.certificates import Authority, BadCertificate, request_facts
@@ -56,9 +61,10 @@ class _Address(View, frozen=True):
 
 class _Status(View, frozen=True):
     addresses: tuple[_Address, ...] | None = ()
+    conditions: tuple[Condition, ...] | None = ()
 
 
-class _NodeAddresses(View, frozen=True):
+class _NodeFacts(View, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
     status: _Status = _Status()
 
@@ -96,7 +102,8 @@ class CertificatesController:
             self._own.forget(key)
             return
         self._own.require_seen(key)
-        decision = decide(request, _asked(request), await self._cluster(request), now=self._clock.now())
+        asked = _asked(request)
+        decision = decide(request, asked, await self._cluster(request, asked), now=self._clock.now())
         match decision:
             case Leave(_, again_s):
                 self._queue.add_after(key, again_s)
@@ -104,6 +111,8 @@ class CertificatesController:
                 await self._client.delete(CERTIFICATESIGNINGREQUESTS, key, uid=request.metadata.uid)
             case Approve(message):
                 await self._set_condition(request, "Approved", "AutoApproved", message, subresource="approval")
+            case Deny(message):
+                await self._set_condition(request, "Denied", "AutoDenied", message, subresource="approval")
             case Fail(message):
                 await self._set_condition(request, "Failed", "SignerValidationFailure", message, subresource="status")
             case Sign(client, server, key_encipherment, lifetime_s):
@@ -149,20 +158,34 @@ class CertificatesController:
             return  # withdrawn meanwhile
         self._own.wrote(key, self._requests, written.metadata)
 
-    async def _cluster(self, request: SigningRequest) -> Cluster:
+    async def _cluster(self, request: SigningRequest, asked: Asked | None) -> Cluster:
+        """What the decision needs to know; once per node start, asking is cheaper than holding every node for ever."""
         settings = self._settings
         addresses: dict[str, tuple[str, ...]] = {}
+        is_ready = False
         if request.spec.signer_name == SERVING_SIGNER and not request.status.certificate:
-            # Once per node start: asking is cheaper than holding every node's addresses for ever.
-            for node in (await self._client.list(NODES, into=_NodeAddresses)).items:
+            for node in (await self._client.list(NODES, into=_NodeFacts)).items:
                 addresses[node.metadata.name] = tuple(held.address for held in node.status.addresses or ())
+        elif request.spec.signer_name == CLIENT_SIGNER and asked is not None and not request.status.conditions:
+            is_ready = await self._is_ready(asked.common_name.removeprefix(NODE_PREFIX))
         return Cluster(
             service_cidr=settings.service_cidr,
             server_addresses=settings.server_addresses,
             server_names=settings.server_names,
             server_node=settings.server_node,
             addresses=addresses,
+            node_is_ready=is_ready,
         )
+
+    async def _is_ready(self, name: str) -> bool:
+        if node_names.why_not(name) is not None:
+            return False
+        try:
+            node = await self._client.get(NODES, name, into=_NodeFacts)
+        except NotFound:
+            return False
+        ready = condition_of(node.status.conditions or (), "Ready")
+        return ready is not None and ready.status == "True"
 
 
 def _asked(request: SigningRequest) -> Asked | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from orchestrator.controllers.certificates.decide import (
     Asked,
     Cluster,
     Delete,
+    Deny,
     Fail,
     Leave,
     Sign,
@@ -257,6 +259,18 @@ def test_a_use_that_is_not_the_signers_is_refused_in_its_words(
 ) -> None:
     approved = a_request(signer, usages=usages, conditions=("Approved",))
     assert decide(approved, SERVING, CLUSTER, now=NOW) == Fail(message)
+
+
+def test_nobody_joins_as_a_node_that_is_well() -> None:
+    well = dataclasses.replace(CLUSTER, node_is_ready=True)
+    joining = a_request(CLIENT_SIGNER, **JOINING)
+    assert decide(joining, asked(), well, now=NOW) == Deny(
+        'a Node with name "n1" and status "Ready" already exists in the cluster. '
+        "You must delete the existing Node or change the name of this new joining Node"
+    )
+    assert isinstance(decide(joining, asked(), CLUSTER, now=NOW), Approve)
+    # The node itself renews what it has.
+    assert isinstance(decide(a_request(CLIENT_SIGNER), asked(), well, now=NOW), Approve)
 
 
 def test_other_signers_requests_are_left_alone() -> None:
