@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.api.views.cluster import Node
@@ -32,8 +32,7 @@ def decide(
     `promised` are ranges written for nodes whose cached view does not show them yet.
     """
     cluster = ipaddress.IPv4Network(cluster_cidr)
-    taken = {ipaddress.IPv4Network(node.spec.pod_cidr) for node in nodes if node.spec.pod_cidr}
-    taken |= {ipaddress.IPv4Network(cidr) for cidr in promised}
+    taken = set(_ranges([*(node.spec.pod_cidr for node in nodes), *promised]))
     needy = sorted(
         (node for node in nodes if not node.spec.pod_cidr and node.metadata.deletion_timestamp is None),
         key=lambda node: (node.metadata.creation_timestamp, node.metadata.name),
@@ -52,3 +51,12 @@ def decide(
         assigned.append(Assign(node, str(candidate)))
     left = tuple(needy[len(assigned) :])
     return tuple(assigned), Exhausted(left) if left else None
+
+
+def _ranges(texts: Iterable[str]) -> Iterator[ipaddress.IPv4Network]:
+    """Those among them that could be cut from ours: what else a node says of itself is no reason to stop at it."""
+    for text in texts:
+        try:
+            yield ipaddress.IPv4Network(text, strict=False)
+        except ValueError:
+            continue

@@ -21,3 +21,10 @@ def test_ranges_never_overlap(given_ranges):
     assert all(not one.overlaps(other) for i, one in enumerate(every) for other in every[:i])
     left = exhausted.nodes if exhausted else ()
     assert len(assigned) + len(left) == given_ranges.count("")
+
+
+def test_a_node_with_a_range_of_another_family_stops_no_other():
+    nodes = [a_node("six", podCIDR="2001:db8::/64"), a_node("odd", podCIDR="10.0.0.7/24"), a_node("m")]
+    (assigned,), exhausted = decide_ranges(nodes, ["nonsense"], cluster_cidr="10.0.0.0/21", prefix=24)
+    assert (assigned.node.metadata.name, assigned.cidr) == ("m", "10.0.1.0/24")
+    assert exhausted is None
