@@ -12,10 +12,10 @@ from orchestrator.api.resources import Resource
 from orchestrator.api.views import cluster, workloads
 from orchestrator.api.views.meta import LeaseView, MetaView, ObjectReference
 from orchestrator.api.views.sharing import Sharing
-from orchestrator.controllers.slim import slim
+from orchestrator.controllers.slim import slim, slim_endpoints, slim_slice
 from orchestrator.machinery.client import Client
 from orchestrator.machinery.clock import Clock
-from orchestrator.machinery.informer import HasMetadata, Informer
+from orchestrator.machinery.informer import PAGE_ITEMS, HasMetadata, Informer
 from orchestrator.machinery.recorder import EventRecorder
 
 V = TypeVar("V", bound=HasMetadata)
@@ -80,6 +80,11 @@ _EXTRA_INDEXES: dict[Resource, dict[str, Index]] = {
 }
 
 
+# Endpoints share with their pods, so they are listed after them; each object holds a hundred and more.
+_AFTER_PODS = (resources.ENDPOINTSLICES, resources.ENDPOINTS)
+_LARGE_PAGE_ITEMS = 100
+
+
 class Informers:
     """One informer per resource, made when first asked for and shared by all controllers."""
 
@@ -89,7 +94,11 @@ class Informers:
         self._views: dict[Resource, type] = {}
         self._group: asyncio.TaskGroup | None = None
         sharing = Sharing()
-        self._keeps: dict[Resource, Callable[[Any], Any]] = {resources.PODS: lambda pod: slim(pod, sharing)}
+        self._keeps: dict[Resource, Callable[[Any], Any]] = {
+            resources.PODS: lambda pod: slim(pod, sharing, self._pod(pod.metadata.key)),
+            resources.ENDPOINTSLICES: lambda whole: slim_slice(whole, sharing, self._pod),
+            resources.ENDPOINTS: lambda whole: slim_endpoints(whole, sharing, self._pod),
+        }
 
     def of(self, resource: Resource, view: type[V]) -> Informer[V]:
         """The informer of a resource. All who ask must want the same view: one cache, one decoding."""
@@ -97,7 +106,8 @@ class Informers:
         if informer is None:
             indexes: dict[str, Index] = {"owner": _owners, **_EXTRA_INDEXES.get(resource, {})}
             keep = self._keeps.get(resource)
-            informer = Informer(self._client, resource, view, indexes=indexes, keep=keep)
+            page_items = _LARGE_PAGE_ITEMS if resource in _AFTER_PODS else PAGE_ITEMS
+            informer = Informer(self._client, resource, view, indexes=indexes, keep=keep, page_items=page_items)
             self._informers[resource], self._views[resource] = informer, view
             if self._group is not None:
                 self._run(self._group, informer)
@@ -114,9 +124,18 @@ class Informers:
         for informer in self.all():
             self._run(group, informer)
 
-    @staticmethod
-    def _run(group: asyncio.TaskGroup, informer: Informer[Any]) -> None:
-        group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
+    def _run(self, group: asyncio.TaskGroup, informer: Informer[Any]) -> None:
+        async def run() -> None:
+            pods = self._informers.get(resources.PODS)
+            if informer.resource in _AFTER_PODS and pods is not None:
+                await pods.wait_synced()
+            await informer.run()
+
+        group.create_task(run(), name=f"informer-{informer.resource.plural}")
+
+    def _pod(self, key: str) -> workloads.Pod | None:
+        informer = self._informers.get(resources.PODS)
+        return informer.get(key) if informer is not None else None
 
     def all(self) -> tuple[Informer[Any], ...]:
         """Every informer asked for so far."""

@@ -39,8 +39,8 @@ class HasMetadata(Protocol):
     def metadata(self) -> ObjectMeta: ...
 
 
-# A page is held as bytes while it is decoded: 15 MB of running pods. Smaller ones cost the server more.
-_PAGE_ITEMS = 5_000
+#: A page is held as bytes while it is decoded: 15 MB of running pods. Smaller ones cost the server more.
+PAGE_ITEMS = 5_000
 
 
 class _Bookmark(View, frozen=True):
@@ -72,7 +72,8 @@ class Informer(Generic[V]):
     Handlers get (old, new): new is None for a deletion, old is None for an addition; else both are of one uid. A
     handler that raises is logged and counted, and misses that change alone.
 
-    `keep` makes of each view, as it was decoded, what the cache holds: smaller, or sharing parts with others.
+    A list comes in pages of `page_items`: fewer where each is large. `keep` makes of each view, as it was decoded, what
+    the cache holds: smaller, or sharing parts with others.
 
     An object that cannot be decoded as the view is `undecodable`: the view of it that there was stays, for it has not
     gone; if there was none, the cache does not have it.
@@ -89,6 +90,7 @@ class Informer(Generic[V]):
         field_selector: str = "",
         indexes: Mapping[str, Index[V]] | None = None,
         keep: Callable[[V], V] | None = None,
+        page_items: int = PAGE_ITEMS,
         dice: random.Random | None = None,
     ) -> None:
         self.resource = resource
@@ -97,6 +99,7 @@ class Informer(Generic[V]):
         self._scope = (namespace, label_selector, field_selector)
         self._indexes = dict(indexes or {})
         self._keep = keep
+        self._page_items = page_items
         self._dice = dice or random.Random()
         self._objects: dict[str, V] = {}
         self._by: dict[str, dict[str, dict[str, V]]] = {name: {} for name in self._indexes}
@@ -193,7 +196,7 @@ class Informer(Generic[V]):
                 into=msgspec.Raw,
                 label_selector=labels,
                 field_selector=fields,
-                limit=_PAGE_ITEMS,
+                limit=self._page_items,
                 continue_token=token,
             )
             views += self._decoded(page.items, broken)

@@ -17,7 +17,16 @@ from typing import Any
 import msgspec
 
 from orchestrator.api import codec
-from orchestrator.api.resources import LEASES, NODES, PODS, REPLICASETS, Resource
+from orchestrator.api.resources import (
+    ENDPOINTS,
+    ENDPOINTSLICES,
+    LEASES,
+    NODES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
 from orchestrator.machinery.client import Client, Listing
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import Unreachable
@@ -123,6 +132,69 @@ def _replicaset(owner: int) -> bytes:
     return json.dumps({"metadata": meta, "spec": spec, "status": status}).encode()
 
 
+def _service(owner: int) -> bytes:
+    """In front of one ReplicaSet's pods, with their addresses in a slice and, as of old, in Endpoints."""
+    app, _ = _owner(owner)
+    meta = _part_of(owner, app, 2 * 10**8, {})
+    ports = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}]
+    spec = {"type": "ClusterIP", "clusterIP": f"10.96.{owner >> 8}.{owner & 255}", "selector": {"app": app}}
+    return json.dumps({"metadata": meta, "spec": {**spec, "ports": ports}}).encode()
+
+
+def _slice(owner: int) -> bytes:
+    app, _ = _owner(owner)
+    managed = "endpointslice-controller.k8s.io"
+    labels = {"kubernetes.io/service-name": app, "endpointslice.kubernetes.io/managed-by": managed}
+    endpoints = [
+        {
+            "addresses": [_address(number)],
+            "conditions": {"ready": True, "serving": True, "terminating": False},
+            "nodeName": f"node-{number % _NODES:05}",
+            "targetRef": _reference(number),
+            "zone": f"zone-{number % _NODES % 3}",
+        }
+        for number in _pods_of(owner)
+    ]
+    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    meta = _part_of(owner, f"{app}-abcde", 3 * 10**8, labels)
+    return json.dumps({"metadata": meta, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}).encode()
+
+
+def _endpoints(owner: int) -> bytes:
+    app, _ = _owner(owner)
+    addresses = [
+        {"ip": _address(number), "nodeName": f"node-{number % _NODES:05}", "targetRef": _reference(number)}
+        for number in sorted(_pods_of(owner), key=_address)
+    ]
+    ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    meta = _part_of(owner, app, 4 * 10**8, {"endpoints.kubernetes.io/managed-by": "endpoint-controller"})
+    return json.dumps({"metadata": meta, "subsets": [{"addresses": addresses, "ports": ports}]}).encode()
+
+
+def _part_of(owner: int, name: str, uids: int, labels: dict[str, str]) -> dict[str, Any]:
+    namespace = f"team-{owner % 200:03}"
+    return {"name": name, "namespace": namespace, "uid": _uid(owner + uids), "resourceVersion": "1", "labels": labels}
+
+
+def _pods_of(owner: int) -> range:
+    return range(owner * _PODS_OF_ONE_OWNER, (owner + 1) * _PODS_OF_ONE_OWNER)
+
+
+def _reference(number: int) -> dict[str, str]:
+    owner = number // _PODS_OF_ONE_OWNER
+    namespace = f"team-{owner % 200:03}"
+    return {"kind": "Pod", "namespace": namespace, "name": _pod_name(number), "uid": _uid(number + 10**7)}
+
+
+def _pod_name(number: int) -> str:
+    app, template = _owner(number // _PODS_OF_ONE_OWNER)
+    return f"{app}-{template}-{number % 46656:05}"
+
+
+def _address(number: int) -> str:
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
 def _owner(owner: int) -> tuple[str, str]:
     return f"service-{owner:04}", f"{owner * 31337 & 0xFFFFFFFFF:010x}"
 
@@ -142,7 +214,7 @@ def _pod(number: int) -> bytes:
     owner = number // _PODS_OF_ONE_OWNER
     app, template = _owner(owner)
     meta = {
-        "name": f"{app}-{template}-{number % 46656:05}",
+        "name": _pod_name(number),
         "generateName": f"{app}-{template}-",
         "namespace": f"team-{owner % 200:03}",
         "uid": _uid(number + 10**7),
@@ -206,7 +278,7 @@ def _status(number: int) -> dict[str, Any]:
         {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": _moment(number)}
         for kind in ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     ]
-    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    address = _address(number)
     running = {
         "name": "main",
         "ready": True,
@@ -231,6 +303,9 @@ _CONTENT = {
     NODES: (_NODES, _node),
     REPLICASETS: (_PODS // _PODS_OF_ONE_OWNER, _replicaset),
     LEASES: (_NODES, _lease),
+    SERVICES: (_PODS // _PODS_OF_ONE_OWNER, _service),
+    ENDPOINTSLICES: (_PODS // _PODS_OF_ONE_OWNER, _slice),
+    ENDPOINTS: (_PODS // _PODS_OF_ONE_OWNER, _endpoints),
 }
 
 
