@@ -8,28 +8,30 @@ from orchestrator.api.objects import Object
 from orchestrator.api.views.meta import ObjectMeta
 from orchestrator.controllers.garbage.decide import blocks, is_waiting
 
-#: Objects looked at for one circle. Only those count that are deleted in the foreground and have dependents waiting
-#: likewise, so real chains are short; what is longer is looked at again from another of its members.
-_LOOKED_AT_MAX = 1_000
+#: What waits for more than this many others, one above the other, is taken for a circle: nothing real is so deep.
+_LOOKED_AT_MAX = 10_000
 
 
-def circle_of(start: ObjectMeta, dependents_of: Callable[[ObjectMeta], Sequence[ObjectMeta]]) -> ObjectMeta | None:
-    """The object to unblock if `start` waits, over others that wait, for itself; None if it does not.
+def circle_of(start: ObjectMeta, owners_of: Callable[[ObjectMeta], Sequence[ObjectMeta]]) -> ObjectMeta | None:
+    """The object to unblock if `start`, which waits, holds up itself by way of others that wait; None if it does not.
 
-    Of all members the one with the smallest uid, so that whoever looks from wherever in it cuts at the same place.
+    Of all members the one with the smallest uid, so that whoever looks from wherever in it cuts at the same place. The
+    search goes from dependents to owners, for an object has few of these.
     """
     came_from: dict[str, ObjectMeta] = {}
     ahead = [start]
-    while ahead and len(came_from) < _LOOKED_AT_MAX:
-        waiting = ahead.pop()
-        for dependent in dependents_of(waiting):
-            if not is_waiting(dependent) or not blocks(dependent, waiting.uid):
+    while ahead:
+        if len(came_from) > _LOOKED_AT_MAX:
+            return start
+        held = ahead.pop()
+        for owner in owners_of(held):
+            if not is_waiting(owner) or not blocks(held, owner.uid):
                 continue
-            if dependent.uid == start.uid:
-                return min(_members(waiting, start, came_from), key=lambda meta: meta.uid)
-            if dependent.uid not in came_from:
-                came_from[dependent.uid] = waiting
-                ahead.append(dependent)
+            if owner.uid == start.uid:
+                return min(_members(held, start, came_from), key=lambda meta: meta.uid)
+            if owner.uid not in came_from:
+                came_from[owner.uid] = held
+                ahead.append(owner)
     return None
 
 

@@ -229,8 +229,10 @@ class GarbageController:
             if not owner.namespace or meta.namespace == owner.namespace
         ]
 
-    def _metas_owned_by(self, owner: ObjectMeta) -> list[ObjectMeta]:
-        return [meta for _, meta in self._dependents(owner)]
+    def _owners_of(self, meta: ObjectMeta) -> list[ObjectMeta]:
+        """Its owners, as far as the caches have them."""
+        found = [self._find_owner(meta.namespace, reference) for reference in meta.owner_references]
+        return [owner for _, owner in filter(None, found)]
 
     async def sync(self, key: str) -> None:
         """Take the next step for one object."""
@@ -247,7 +249,7 @@ class GarbageController:
             raise RetryLater("what depends on it is not known yet", delay_s=_ASK_AGAIN_S)
         dependents = self._dependents(meta)
         metas = [dependent for _, dependent in dependents]
-        circle = circle_of(meta, self._metas_owned_by) if is_waiting(meta) else None
+        circle = circle_of(meta, self._owners_of) if is_waiting(meta) else None
         decision = decide(meta, owners, metas, circle)
         if decision is not None:
             await self._carry_out(key, informer, meta, dependents, decision)

@@ -110,6 +110,9 @@ class World:
     def dependents(self, of: ObjectMeta) -> list[ObjectMeta]:
         return [obj for obj in self.objects.values() if any(owner.uid == of.uid for owner in obj.owner_references)]
 
+    def owners(self, of: ObjectMeta) -> list[ObjectMeta]:
+        return [self.objects[owner.uid] for owner in of.owner_references if owner.uid in self.objects]
+
     def change(self, uid: str, **fields: Any) -> None:
         self.objects[uid] = msgspec.structs.replace(self.objects[uid], **fields)
 
@@ -127,7 +130,7 @@ class World:
     def step(self, uid: str) -> bool:
         obj = self.objects[uid]
         owners = {owner.uid: self.owner(owner.uid) for owner in obj.owner_references}
-        circle = circle_of(obj, self.dependents) if is_waiting(obj) else None
+        circle = circle_of(obj, self.owners) if is_waiting(obj) else None
         match decide(obj, owners, self.dependents(obj), circle):
             case None | DeleteBlockers():
                 return False
@@ -192,4 +195,22 @@ def test_a_circle_is_cut_at_one_place_from_wherever_it_is_seen():
     world = World({"a": {"c"}, "b": {"a"}, "c": {"b"}})
     for name in "abc":
         world.delete(name, "Foreground")
-    assert [circle_of(world.objects[name], world.dependents) for name in "abc"] == [world.objects["a"]] * 3
+    assert [circle_of(world.objects[name], world.owners) for name in "abc"] == [world.objects["a"]] * 3
+
+
+def test_a_circle_of_many_is_cut_and_a_deep_tree_is_none():
+    names = [f"n{number:04}" for number in range(3_000)]
+    world = World({name: {names[number - 1]} for number, name in enumerate(names)})
+    for name in names:
+        world.delete(name, "Foreground")
+    assert circle_of(world.objects["n1500"], world.owners) is world.objects["n0000"]
+    world.change("n0000", owner_references=())
+    assert circle_of(world.objects["n1500"], world.owners) is None
+
+
+def test_what_only_hangs_on_a_circle_is_not_its_member():
+    world = World({"a": {"b"}, "b": {"a"}, "c": {"b"}})
+    for name in "abc":
+        world.delete(name, "Foreground")
+    assert circle_of(world.objects["c"], world.owners) is None
+    assert circle_of(world.objects["b"], world.owners) is world.objects["a"]

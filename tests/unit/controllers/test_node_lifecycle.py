@@ -10,6 +10,7 @@ from orchestrator.api.views.meta import Condition
 from orchestrator.api.views.workloads import Toleration
 from orchestrator.controllers.node_lifecycle.decide import NOT_READY, UNREACHABLE, Eviction, decide, lost, regained
 from orchestrator.controllers.node_lifecycle.decide_eviction import NEVER, bound_at, evict_at, since
+from orchestrator.controllers.node_lifecycle.decide_eviction import tolerates as covers
 from tests.support.controllers import CREATED, NOW, a_node, a_pod
 
 CREATED_S = 1_699_995_600.0
@@ -103,6 +104,22 @@ def test_eviction(tolerations, expected):
     if len(tolerations) > 1 and tolerations[1].key == "other":
         taints.append(Taint(key="other", effect="NoExecute", time_added=CREATED))
     assert evict_at(tolerations, since(taints, {}, now=NOW), bound_at=0.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("toleration", "expected"),
+    [
+        (Toleration(key="k", value="v"), True),
+        (Toleration(key="k", value="other"), False),
+        (Toleration(key="k", operator="Exists"), True),
+        (Toleration(key="other", value="v"), False),
+        (Toleration(value="v"), False),
+        (Toleration(key="k", value="v", effect="NoExecute"), True),
+        (Toleration(key="k", value="v", effect="NoSchedule"), False),
+    ],
+)
+def test_a_toleration_covers_a_taint_by_effect_key_and_value(toleration, expected):
+    assert covers(toleration, Taint(key="k", value="v", effect="NoExecute")) is expected
 
 
 @pytest.mark.parametrize(
