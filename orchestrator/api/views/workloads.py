@@ -224,6 +224,18 @@ class StatefulSetOrdinals(View, frozen=True):
     start: int = 0
 
 
+class TemplateName(View, frozen=True):
+    """The metadata of a template that is told apart by its name."""
+
+    name: str = ""
+
+
+class VolumeClaimTemplate(View, frozen=True):
+    """A claim that each pod of a StatefulSet has of its own, seen by its name alone."""
+
+    metadata: TemplateName = TemplateName()
+
+
 class StatefulSetSpec(Templated, frozen=True):
     """`apps/v1 StatefulSetSpec`."""
 
@@ -235,6 +247,7 @@ class StatefulSetSpec(Templated, frozen=True):
     revision_history_limit: int | None = None
     min_ready_seconds: int = 0
     ordinals: StatefulSetOrdinals | None = None
+    volume_claim_templates: tuple[VolumeClaimTemplate, ...] = ()
 
 
 class StatefulSetStatus(View, frozen=True):

@@ -190,7 +190,15 @@ def pod_of(sts: StatefulSet, wanted: CreatePod, template: Object, reference: Obj
     spec = {**(template.get("spec") or {}), "hostname": name}
     if sts.spec.service_name:
         spec["subdomain"] = sts.spec.service_name
+    if claims := [claim.metadata.name for claim in sts.spec.volume_claim_templates]:
+        # A claim takes the place of a volume of its name.
+        others = [volume for volume in spec.get("volumes") or () if volume.get("name") not in claims]
+        spec["volumes"] = [_claim(claim, name) for claim in claims] + others
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _claim(claim: str, pod_name: str) -> Object:
+    return {"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{pod_name}"}}
 
 
 def revision_of(sts: StatefulSet, plan: NewRevision, reference: Object) -> Object:

@@ -174,7 +174,8 @@ def test_gaps_are_found_where_they_are(spec: dict[str, object], expected: list[t
         pytest.param(
             STATEFULSETS_STRATEGY,
             a_workload("StatefulSet", volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": {}}]),
-            "spec.volumeClaimTemplates: not implemented, it is ignored: persistent volume claims are not implemented",
+            "spec.volumeClaimTemplates: not implemented, pods with it stay pending: its pods wait for claims, which "
+            "are not implemented",
             id="statefulset",
         ),
         pytest.param(

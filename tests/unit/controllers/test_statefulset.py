@@ -239,6 +239,19 @@ def test_unused_revisions_beyond_the_limit_go():
     assert [revision.metadata.name for revision in chosen] == ["web-2", "web-3"]
 
 
+def test_the_pod_has_a_claim_of_its_own_of_each_template():
+    template = pod_template()
+    template["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}]
+    claims = [{"metadata": {"name": "data"}}, {"metadata": {"name": "log"}}]
+    body = pod_of(a_statefulset(1, volumeClaimTemplates=claims), CreatePod(3, "web-1"), template, OWNER)
+    assert body["spec"]["volumes"] == [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data-web-3"}},
+        {"name": "log", "persistentVolumeClaim": {"claimName": "log-web-3"}},
+        {"name": "scratch", "emptyDir": {}},
+    ]
+    assert "volumes" not in pod_of(a_statefulset(1), CreatePod(3, "web-1"), pod_template(), OWNER)["spec"]
+
+
 def test_the_pod_has_its_identity():
     body = pod_of(a_statefulset(1), CreatePod(3, "web-1"), pod_template(), OWNER)
     assert body["metadata"]["name"] == body["spec"]["hostname"] == "web-3"
