@@ -155,11 +155,6 @@ class NodeTable:
         """The node that a pod counts against, if any; the node itself need not be there."""
         return self._home_of.get(uid)
 
-    def request_of(self, uid: str) -> PodRequest | None:
-        """What is counted for a pod, if it is counted."""
-        node_name = self._home_of.get(uid)
-        return None if node_name is None else self._pods_on[node_name][uid]
-
     def free(self, resource: str) -> Amounts:
         """What is left of a resource, by row; a resource no node has is nowhere."""
         if resource not in self.allocatable:

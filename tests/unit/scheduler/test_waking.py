@@ -47,6 +47,7 @@ def gone(table: NodeTable, name: str) -> Happened:
         pytest.param(a_pod(cpu="2"), a_node("n", cpu="1"), a_node("n", cpu="1", labels={"a": "b"}), False, id="label"),
         pytest.param(a_pod(cpu="2"), a_node("n", cpu="1"), a_node("m", cpu="1"), False, id="another-small-node"),
         pytest.param(a_pod(cpu="2"), a_node("n", cpu="1"), a_node("m", cpu="2"), True, id="another-node"),
+        pytest.param(a_pod(requests={"example.org/gpu": "1"}), a_node("n"), a_node("m"), False, id="what-no-node-has"),
         pytest.param(a_pod(), a_node("n", taints=[TAINT]), a_node("n"), True, id="taint-taken-away"),
         pytest.param(
             a_pod(),
