@@ -22,15 +22,48 @@ WRITE_TIMEOUT_S = 120.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A body that is a list of items which exist already: all that it holds of them is where they are.
+
+    Its length is that of the body in bytes; going over it gives the body in pieces.
+    """
+
+    head: bytes
+    items: Sequence[bytes]
+    tail: bytes
+
+    def __len__(self) -> int:
+        """How many bytes it has."""
+        commas = max(0, len(self.items) - 1)
+        return len(self.head) + sum(map(len, self.items)) + commas + len(self.tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The whole of it in pieces, each put together when it is asked for."""
+        opening, batch, size = self.head, [], 0
+        for item in self.items:
+            batch.append(item)
+            size += len(item)
+            if size >= _CHUNK_BYTES:
+                batch[0] = opening + batch[0]
+                yield b",".join(batch)
+                opening, batch, size = b",", [], 0
+        if batch:
+            batch[0] = opening + batch[0]
+        elif not self.items:
+            yield self.head
+        yield b",".join(batch) + self.tail
+
+
 @dataclass(slots=True)
 class Answer:
-    """A complete answer. The body is `body`, or `parts`, which exist already, or `rendered`: made while it is sent."""
+    """A complete answer. The body is `body`, or `parts`, or `rendered`: made while it is sent."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = "application/json"
     headers: Sequence[tuple[str, str]] = ()
-    parts: Sequence[bytes] = ()
+    parts: Listed | None = None
     rendered: Iterable[bytes] | None = None
 
     @classmethod
@@ -82,16 +115,16 @@ class DirectResponse(web.StreamResponse):
         if answer.rendered is not None:
             await self._send_rendered(request, transport, answer.rendered)
             return
-        length = sum(map(len, answer.parts)) if answer.parts else len(answer.body)
+        length = len(answer.body if answer.parts is None else answer.parts)
         head = self._head(f"Content-Length: {length}\r\n")
         if request.method == "HEAD":
             transport.write(head)
-        elif length <= _CHUNK_BYTES and not answer.parts:
+        elif length <= _CHUNK_BYTES and answer.parts is None:
             transport.write(head + answer.body)
         else:
             transport.write(head)
             patience = _Patience(request, transport)
-            for chunk in _chunks(answer.parts) if answer.parts else _slices(answer.body):
+            for chunk in _slices(answer.body) if answer.parts is None else answer.parts:
                 transport.write(chunk)
                 await patience.wait_until_read()
             return
@@ -171,16 +204,3 @@ class _Patience:
 
 def _slices(body: bytes) -> Iterator[bytes]:
     return (body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES))
-
-
-def _chunks(parts: Sequence[bytes]) -> Iterator[bytes]:
-    gathered: list[bytes] = []
-    size = 0
-    for part in parts:
-        gathered.append(part)
-        size += len(part)
-        if size >= _CHUNK_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)

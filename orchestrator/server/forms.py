@@ -12,7 +12,7 @@ from orchestrator.api.objects import Object
 from orchestrator.api.printing.columns import Column
 from orchestrator.api.problems import invalid
 from orchestrator.machinery.errors import BadRequest, NotAcceptable
-from orchestrator.server.answers import Answer
+from orchestrator.server.answers import Answer, Listed
 from orchestrator.server.conversion import decoded, served
 from orchestrator.server.core import Call
 from orchestrator.server.negotiation import accepted
@@ -93,14 +93,7 @@ def many(
             )
             if kind.stored_as:
                 return Answer(rendered=_list_in_pieces(head, (served(kind, value) for value in values)))
-    parts = [head]
-    for item in values:
-        parts.append(item)
-        parts.append(b",")
-    if values:
-        parts.pop()
-    parts.append(b"]}\n")
-    return Answer(parts=parts)
+    return Answer(parts=Listed(head, values, b"]}\n"))
 
 
 def _list_in_pieces(head: bytes, items: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from aiohttp import HttpVersion10, HttpVersion11
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.server.answers import WRITE_TIMEOUT_S, Answer, DirectResponse
+from orchestrator.server.answers import WRITE_TIMEOUT_S, Answer, DirectResponse, Listed
 
 
 class _Client:
@@ -74,7 +76,7 @@ async def test_of_an_answer_that_is_not_read_no_more_is_made_and_its_client_is_c
     [
         pytest.param(Answer(b"x" * 100_000), id="small"),
         pytest.param(Answer(b"x" * 1_000_000), id="large"),
-        pytest.param(Answer(parts=[b"x" * 1000] * 1000), id="list"),
+        pytest.param(Answer(parts=Listed(b"[", [b"x" * 1000] * 1000, b"]")), id="list"),
     ],
 )
 async def test_one_time_limit_holds_for_every_body(answer: Answer, looptime: object) -> None:
@@ -84,6 +86,16 @@ async def test_one_time_limit_holds_for_every_body(answer: Answer, looptime: obj
     assert client.was_cut
     assert len(client.received) < 300_000
     assert looptime == pytest.approx(WRITE_TIMEOUT_S)
+
+
+@given(items=st.lists(st.sampled_from([b"", b"a", b"b" * 100_000, b"c" * 300_000]), max_size=12))
+def test_a_listed_body_is_its_items_in_pieces(items: list[bytes]) -> None:
+    listed = Listed(b"[", items, b"]")
+    chunks = list(listed)
+    assert b"".join(chunks) == b"[" + b",".join(items) + b"]"
+    assert len(listed) == len(b"".join(chunks))
+    # No piece goes on after what filled it.
+    assert all(len(chunk) < (256 << 10) + 300_002 for chunk in chunks)
 
 
 async def test_an_answer_that_is_read_goes_on() -> None:
