@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,8 +75,8 @@ class Census:
     def __init__(self) -> None:
         self._nodes: dict[str, _Counted] = {}
         self._zones: dict[str, _Counts] = {}
-        self._ends: list[tuple[float, str]] = []  # a heap, one entry a name: when it may fall silent
-        self._listed: set[str] = set()
+        self._ends: list[tuple[float, str]] = []  # a heap, one entry a name that counts: when it may fall silent
+        self._listed: dict[str, float] = {}  # which entry of a name counts
 
     def observe(self, name: str, *, zone: str, ready: bool, silent_at_s: float) -> None:
         """A node is, or is changed, or was heard: until `silent_at_s` it counts as it says of itself."""
@@ -105,14 +106,17 @@ class Census:
         return {zone: (state_of(counts.ready, counts.size), counts.size) for zone, counts in self._zones.items()}
 
     def _list(self, name: str, at_s: float) -> None:
-        if name not in self._listed:
-            self._listed.add(name)
+        # A later end is seen when the earlier one comes; an earlier one would be missed.
+        if at_s < self._listed.get(name, math.inf):
+            self._listed[name] = at_s
             heapq.heappush(self._ends, (at_s, name))
 
     def _notice_silence(self, now_s: float) -> None:
         while self._ends and self._ends[0][0] <= now_s:
-            _, name = heapq.heappop(self._ends)
-            self._listed.discard(name)
+            at_s, name = heapq.heappop(self._ends)
+            if self._listed.get(name) != at_s:
+                continue
+            del self._listed[name]
             known = self._nodes.get(name)
             if known is None:
                 continue

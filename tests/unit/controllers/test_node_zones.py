@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.controllers.node_lifecycle.decide_zones import Brake, Census, ZoneState, rate_of, state_of, zone_of
@@ -81,6 +81,7 @@ STEPS = st.lists(
 )
 
 
+@example([("observe", "a", "x", False, 1), ("observe", "a", "x", True, 0)])
 @given(STEPS)
 def test_the_census_always_equals_a_count_of_all_nodes(steps):
     census, nodes, now = Census(), {}, 0
