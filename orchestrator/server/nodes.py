@@ -253,10 +253,28 @@ def _raw_query(request: web.BaseRequest) -> str:
     return f"?{raw}" if raw else ""
 
 
+# OpenSSL's numbers (x509_vfy.h) for what is most often wrong with a certificate, in Go's words.
+_DISTRUST = {
+    9: "certificate has expired or is not yet valid",
+    10: "certificate has expired or is not yet valid",
+    18: "certificate signed by unknown authority",
+    19: "certificate signed by unknown authority",
+    20: "certificate signed by unknown authority",
+    21: "certificate signed by unknown authority",
+    62: "certificate is not valid for this name",
+    64: "certificate is not valid for this address",
+}
+
+
+def _distrust(error: Exception) -> str:
+    number = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
+    return _DISTRUST.get(number, "certificate is not valid")
+
+
 def _said(exc: BaseException) -> str:
     """What went wrong on the way to a node, in the words of the system and of TLS rather than of our libraries."""
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return "tls: failed to verify certificate"
+        return f"tls: failed to verify certificate: x509: {_distrust(exc.certificate_error)}"
     cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
         return words_of(cause)

@@ -102,7 +102,7 @@ async def test_logs(tmp_path):
         assert await ask("limitBytes=5") == (200, "one\nt")
         assert await ask("tailLines=many") == (
             400,
-            "invalid log options: invalid literal for int() with base 10: 'many'",
+            'invalid log options: strconv.ParseInt: parsing "many": invalid syntax',
         )
         assert await ask("previous=true") == (400, 'previous terminated container "main" in pod "web" not found')
         assert await ask("", name="other") == (400, "container other is not valid for pod web")
