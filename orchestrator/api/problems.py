@@ -74,5 +74,19 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (dict, list)):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return _cut(value)
     return str(value)
+
+
+# A rule broken by each item of a list may show the list each time: written out whole, that would be quadratic.
+_SHOWN_MAX = 1024
+_written = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).iterencode
+
+
+def _cut(value: Any) -> str:
+    text = ""
+    for piece in _written(value):
+        text += piece
+        if len(text) > _SHOWN_MAX:
+            return f"{text[:_SHOWN_MAX]}..."
+    return text

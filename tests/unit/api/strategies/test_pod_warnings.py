@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.problems import duplicate
+from orchestrator.api.strategies.metadata import _owners as validate_metadata_owners
 from orchestrator.api.strategies.pods import PODS_STRATEGY
 from orchestrator.api.strategies.scheduling import validate_spread
 from tests.support.manifests import a_container, a_pod, a_typical_pod, created
@@ -146,3 +147,12 @@ def test_very_many_spread_constraints_are_compared_in_time_that_their_number_all
     assert validate_spread([*constraints, constraints[0]], "c") == [
         duplicate("c[0].{topologyKey, whenUnsatisfiable}", "{k0, ScheduleAnyway}")
     ]
+
+
+def test_very_many_controllers_are_refused_in_time_that_their_number_allows():
+    owners = [
+        {"apiVersion": "v1", "kind": "Pod", "name": f"n{n}", "uid": "u", "controller": True} for n in range(20_000)
+    ]
+    problems = validate_metadata_owners(owners)
+    assert len(problems) == 19_999
+    assert max(len(problem.message) for problem in problems) < 2_000
