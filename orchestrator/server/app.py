@@ -47,6 +47,7 @@ from orchestrator.server.requests import Request, parse
 from orchestrator.server.served import Served
 from orchestrator.server.service_addresses import ServiceAddresses
 from orchestrator.server.watch_cache import WatchCache
+from orchestrator.server.writing import options
 from orchestrator.store.base import Store
 
 logger = get_logger(__name__)
@@ -216,6 +217,7 @@ class ApiServer:
 
     async def _dispatch(self, call: Call) -> Answer | web.StreamResponse:
         request, kind = call.request, call.kind
+        options.check(request.verb, request.query)
         if request.subresource:
             return await subresources.answer(call)
         if request.verb not in kind.verbs or request.verb not in _ENDPOINTS:

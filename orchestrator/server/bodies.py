@@ -163,18 +163,8 @@ def cleaned(obj: Object, api_version: str, kind: str, schema: Schema) -> StrictF
 
 
 def field_validation(call: Call) -> str:
-    """The client's `fieldValidation`: Strict, Warn or Ignore. Raises `BadRequest` for anything else."""
-    value = call.request.query.get("fieldValidation") or "Warn"
-    if value not in ("Strict", "Warn", "Ignore"):
-        raise BadRequest(f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Warn", "Strict"')
-    return value
-
-
-def check_dry_run(call: Call) -> None:
-    """`dryRun` has one meaning only; anything else must not be taken for a real write."""
-    value = call.request.query.get("dryRun")
-    if value not in (None, "", "All"):
-        raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+    """The client's `fieldValidation`: Strict, Warn or Ignore."""
+    return call.request.query.get("fieldValidation") or "Warn"
 
 
 async def read_optional(call: Call) -> dict[str, Any]:

@@ -373,7 +373,7 @@ async def test_what_is_amiss_is_told_in_warnings(running: RunningServer) -> None
         async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params=query) as answer:
             assert "Warning" not in answer.headers
         async with session.put(CONFIGMAPS.path("default", "w"), data=twice, params={"fieldValidation": "No"}) as answer:
-            assert answer.status == 400
+            assert answer.status == 422
 
 
 async def test_an_update_that_would_create_asks_for_that_permission(running: RunningServer) -> None:

@@ -13,8 +13,8 @@ from orchestrator.server.core import Call
 from orchestrator.server.endpoints.reads import filter_of, page_of
 from orchestrator.server.list_options import Token
 from orchestrator.server.watches import name_of
-from orchestrator.server.writing import deletion, shell
-from orchestrator.server.writing.deletion import DeleteOptions
+from orchestrator.server.writing import options, shell
+from orchestrator.server.writing.options import DeleteOptions
 
 # Enough to share commits, few enough to leave room for others.
 _AT_ONCE = 32
@@ -24,8 +24,8 @@ async def delete(call: Call) -> Answer:
     """DELETE of one object."""
     kind = call.kind
     forms.check(call)
-    options = deletion.options_of(await bodies.read_optional(call), call.request.query)
-    stored = await shell.remove(call, kind, options)
+    asked = options.of_deletion(await bodies.read_optional(call), call.request.query)
+    stored = await shell.remove(call, kind, asked)
     if stored.is_gone and not kind.returns_deleted:
         resource = kind.resource
         meta = codec.decode(stored.value)["metadata"]
@@ -39,13 +39,13 @@ async def delete_collection(call: Call) -> Answer:
     forms.check(call)
     if kind.resource.namespaced and not call.request.namespace:
         raise refusals.not_allowed()
-    options = deletion.options_of(await bodies.read_optional(call), call.request.query)
+    asked = options.of_deletion(await bodies.read_optional(call), call.request.query)
     wanted = list_options.parse(call.request.query, is_watch=False)
     page, revision = await page_of(call, kind, filter_of(call, kind), wanted)
     for start in range(0, len(page.values), _AT_ONCE):
         batch = page.values[start : start + _AT_ONCE]
         results = await asyncio.gather(
-            *(_delete_if_there(call, kind, name_of(value), options) for value in batch), return_exceptions=True
+            *(_delete_if_there(call, kind, name_of(value), asked) for value in batch), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, NotFound):
@@ -60,5 +60,5 @@ async def delete_collection(call: Call) -> Answer:
     )
 
 
-async def _delete_if_there(call: Call, kind: Kind, name: str, options: DeleteOptions) -> None:
-    await shell.remove(call, kind, options, name=name)
+async def _delete_if_there(call: Call, kind: Kind, name: str, asked: DeleteOptions) -> None:
+    await shell.remove(call, kind, asked, name=name)

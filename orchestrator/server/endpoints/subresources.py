@@ -15,7 +15,7 @@ from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints import reads
 from orchestrator.server.endpoints import writes as main
-from orchestrator.server.writing import deletion, shell
+from orchestrator.server.writing import options, shell
 from orchestrator.server.writing.stages import admission_request
 
 
@@ -87,9 +87,9 @@ async def _act(call: Call, kind: Kind, door: Act) -> Answer:
 async def _remove(call: Call, kind: Kind, door: Removal) -> Answer:
     """A deletion that disruption budgets may refuse; until there are such, it is a deletion."""
     body = await _posted(call, door)
-    options = deletion.options_of(body.get("deleteOptions") or {}, call.request.query)
+    asked = options.of_deletion(body.get("deleteOptions") or {}, {})
     _admit(call, kind, door, body)
-    await shell.remove(call, kind, options, door=door)
+    await shell.remove(call, kind, asked, door=door)
     return success(status=201)
 
 
@@ -113,7 +113,6 @@ async def _scale(call: Call, kind: Kind, door: Scale) -> Answer:
         if current is None:
             raise refusals.not_found(kind.resource, name)
         return forms.made(call, door.shown(decoded(kind, current)), SCALES)
-    bodies.check_dry_run(call)
     if call.request.verb == "update":
         body = await bodies.read_object(call, door.api_version, door.kind)
 

@@ -19,10 +19,9 @@ async def create(call: Call) -> Answer:
     """POST to a collection."""
     kind = call.kind
     forms.check(call)
-    bodies.check_dry_run(call)
     obj = await bodies.read_object(call, kind.resource.api_version, kind.resource.kind)
     check_place(call, kind, obj)
-    if obj["metadata"].get("resourceVersion"):
+    if obj["metadata"].get("resourceVersion", "") not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     stored = await shell.create(call, kind, obj)
     return forms.one(call, kind, stored.value, 201)
@@ -32,7 +31,6 @@ async def update(call: Call, *, door: Writes = MAIN) -> Answer:
     """PUT: the body is the new object."""
     kind, name = call.kind, call.request.name
     forms.check(call)
-    bodies.check_dry_run(call)
     body = await bodies.read_object(call, kind.resource.api_version, kind.resource.kind)
     check_place(call, kind, body)
     own = body["metadata"].get("name")
@@ -42,7 +40,7 @@ async def update(call: Call, *, door: Writes = MAIN) -> Answer:
     try:
         stored = await shell.change(call, kind, lambda old: codec.copied(body), door=door)
     except NotFound:
-        if kind.strategy.must_exist_for_update or door.name or body["metadata"].get("resourceVersion"):
+        if kind.strategy.must_exist_for_update or door.name or (body["metadata"].get("resourceVersion") or "0") != "0":
             raise
         _check_may_create(call)
         stored = await shell.create(call, kind, body)
@@ -62,7 +60,6 @@ async def patch(call: Call, *, door: Writes = MAIN) -> Answer:
     """PATCH in any of the forms, but for server-side apply."""
     kind = call.kind
     forms.check(call)
-    bodies.check_dry_run(call)
     transform = patching.transform_of(call, kind, await patching.read(call))
     stored = await shell.change(call, kind, transform, door=door)
     return forms.one(call, kind, stored.value)

@@ -16,8 +16,9 @@ from orchestrator.server.conversion import inward
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing import deletion, metadata
 from orchestrator.server.writing.claims import Claim
-from orchestrator.server.writing.deletion import DeleteOptions, Mark, Nothing, Remove
+from orchestrator.server.writing.deletion import Mark, Nothing, Remove
 from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.options import DeleteOptions
 from orchestrator.server.writing.stages import BEFORE, DECIDING, Draft, admission_request, claimed
 from orchestrator.store.base import Delete, Operation, Put
 

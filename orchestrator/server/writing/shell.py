@@ -22,8 +22,8 @@ from orchestrator.server.core import Call
 from orchestrator.server.dice import thrown
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
-from orchestrator.server.writing.deletion import DeleteOptions
 from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.options import DeleteOptions
 from orchestrator.store.base import RevisionMismatch, StoreFailed
 
 # Kubernetes' own: with five random letters, a second collision is a sign of something else.
@@ -193,6 +193,8 @@ def _check_identity(kind: Kind, obj: Object, old: Object) -> None:
         why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before['uid']}"
         raise refusals.conflict(kind.resource, name, why)
     wanted = meta.get("resourceVersion")
+    if wanted == "0":
+        wanted = ""  # no revision at all, as in Kubernetes
     if wanted and wanted != before["resourceVersion"]:
         raise refusals.conflict(kind.resource, name)
     if not wanted and not kind.strategy.allows_unconditional_update:

@@ -101,7 +101,9 @@ def _asked(draft: Draft) -> AdmissionRequest:
     return admission_request(draft.kind, draft.facts, operation, draft.obj, draft.old, subresource=draft.door.name)
 
 
-def _name(draft: Draft) -> None:
+def _identity(draft: Draft) -> None:
+    if not draft.kind.resource.namespaced:
+        draft.obj["metadata"].pop("namespace", None)
     if draft.old is None:
         metadata.named(draft.obj, draft.facts.dice)
 
@@ -174,7 +176,7 @@ _ADMISSION = _OBJECT | Reads.OLD | Reads.USER | Reads.NAMESPACE | Reads.OPTIONS 
 
 #: Up to where somebody outside may have to be asked, and waited for.
 BEFORE: tuple[Stage, ...] = (
-    Stage("name", _name, Reads.NAME | Reads.DICE),
+    Stage("identity", _identity, Reads.NAME | Reads.DICE),
     Stage("default", _default, _OBJECT),
     Stage("mutate", _mutate, _ADMISSION),
 )

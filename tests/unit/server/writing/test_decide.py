@@ -21,8 +21,8 @@ from orchestrator.server.authentication.base import User
 from orchestrator.server.dice import Dice, thrown
 from orchestrator.server.service_addresses import RANGES, ServiceAddresses
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
-from orchestrator.server.writing.deletion import DeleteOptions
 from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.options import DeleteOptions
 from orchestrator.server.writing.stages import BEFORE, DECIDING
 from orchestrator.store.base import Delete, Put
 from tests.support.security import ADMIN, FakeObjects, a_namespace, a_service_account
@@ -256,7 +256,7 @@ def test_a_namespace_goes_by_its_own_door() -> None:
 def test_every_stage_says_what_it_reads() -> None:
     assert [stage.name for stage in (*BEFORE, *DECIDING) if stage.reads is None] == []
     assert [stage.name for stage in (*BEFORE, *DECIDING)] == [
-        "name",
+        "identity",
         "default",
         "mutate",
         "default again",

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.api.kinds import BUILT_IN, Kind
-from orchestrator.machinery.errors import BadRequest, Conflict
+from orchestrator.machinery.clock import parse_timestamp
+from orchestrator.machinery.errors import Conflict
 from orchestrator.server.writing.deletion import (
-    DeleteOptions,
     Deletion,
     Mark,
     Nothing,
     Remove,
     check_preconditions,
     decide,
-    options_of,
 )
+from orchestrator.server.writing.options import DeleteOptions
 
 NOW = 1_700_000_000.0
 POD = BUILT_IN.find("", "v1", "pods")
@@ -130,27 +132,30 @@ def test_preconditions() -> None:
         check_preconditions(CONFIGMAP, an_object(), DeleteOptions(resource_version="4"))
 
 
-def test_options_come_from_the_body_or_the_query() -> None:
-    query = {"gracePeriodSeconds": "3", "propagationPolicy": "Orphan"}
-    assert options_of({}, query) == DeleteOptions(grace_s=3, propagation="Orphan")
-    assert options_of({"gracePeriodSeconds": 0}, query) == DeleteOptions(grace_s=0, propagation="Orphan")
-    assert options_of({"orphanDependents": False}, {}) == DeleteOptions(propagation="Background")
-    assert options_of({"dryRun": ["All"]}, {}).is_dry_run
+int64s = st.integers(-(1 << 63), (1 << 63) - 1)
 
 
-@pytest.mark.parametrize(
-    ("body", "query"),
-    [
-        pytest.param({}, {"gracePeriodSeconds": "soon"}, id="grace-is-a-number"),
-        pytest.param({"gracePeriodSeconds": "3"}, {}, id="in-the-body-too"),
-        pytest.param({"propagationPolicy": "Sideways"}, {}, id="unknown-policy"),
-        pytest.param({"propagationPolicy": "Orphan", "orphanDependents": True}, {}, id="both"),
-        pytest.param({"dryRun": ["Some"]}, {}, id="dry-run-is-all"),
-    ],
-)
-def test_options_that_make_no_sense(body: dict[str, Any], query: dict[str, str]) -> None:
-    with pytest.raises(BadRequest):
-        options_of(body, query)
+@given(requested=st.none() | int64s, own=int64s, later=int64s)
+def test_no_grace_makes_a_pod_that_cannot_be_deleted_or_listed(requested: int | None, own: int, later: int) -> None:
+    pod = a_pod()
+    pod["spec"]["terminationGracePeriodSeconds"] = own
+    first = decide(POD, pod, DeleteOptions(grace_s=requested), now=NOW)
+    for deletion in (
+        first,
+        decide(POD, first.obj, DeleteOptions(grace_s=later), now=NOW) if isinstance(first, Mark) else first,
+    ):
+        if isinstance(deletion, Mark):
+            meta = deletion.obj["metadata"]
+            assert parse_timestamp(meta["deletionTimestamp"]) <= NOW + 2**31
+            assert 0 <= meta["deletionGracePeriodSeconds"] < 2**31
+    if isinstance(first, Mark):
+        assert isinstance(decide(POD, first.obj, DeleteOptions(grace_s=0), now=NOW), Remove)
+
+
+def test_a_time_that_nobody_can_read_holds_no_deletion_up() -> None:
+    pod = a_pod(deletionTimestamp="3170900-01-01T00:00:00Z", deletionGracePeriodSeconds=99999999999999)
+    assert outcome(decide(POD, pod, DeleteOptions(grace_s=5), now=NOW)) == ("2023-11-14T22:13:25Z", 5, None)
+    assert outcome(decide(POD, pod, DeleteOptions(grace_s=0), now=NOW)) == "remove"
 
 
 @pytest.mark.parametrize("policy", ["Foreground", "Orphan"])
