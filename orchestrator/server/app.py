@@ -48,6 +48,7 @@ from orchestrator.server.served import Served
 from orchestrator.server.service_addresses import ServiceAddresses
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.server.writing import options
+from orchestrator.server.writing.templates import Templates
 from orchestrator.store.base import Store
 
 logger = get_logger(__name__)
@@ -117,6 +118,7 @@ def build_server(
         admission=admission,
         addresses=addresses,
         ledgers={SERVICE_ADDRESSES: addresses},
+        templates=Templates(admission, dice),
         clock=clock,
         dice=dice,
         issuer=issuer,

@@ -31,6 +31,11 @@ def content_type_of(http: web.BaseRequest) -> str:
     return http.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+def is_json(call: Call) -> bool:
+    """Whether the body is said to be JSON."""
+    return content_type_of(call.http) in _JSON_TYPES
+
+
 async def read_object(call: Call, api_version: str, kind: str) -> Object:
     """The body as a clean object of this kind, with `apiVersion`, `kind` and `metadata` present.
 

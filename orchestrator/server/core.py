@@ -28,6 +28,7 @@ from orchestrator.server.served import Served
 from orchestrator.server.service_addresses import ServiceAddresses
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.server.writing.claims import Ledgers
+from orchestrator.server.writing.templates import Templates
 from orchestrator.store.base import Store
 
 
@@ -61,6 +62,7 @@ class Core:
     admission: Admission
     addresses: ServiceAddresses
     ledgers: Ledgers
+    templates: Templates
     clock: Clock
     dice: random.Random
     issuer: TokenIssuer | None = None

@@ -25,6 +25,7 @@ CONNECTIONS_CUT = Counter(
 BODY_BYTES = Gauge("wherry_api_body_bytes", "Bytes of request bodies that are held.")
 WATCHES = Gauge("wherry_api_watches", "Open watches.", ["resource"])
 WATCHES_CUT = Counter("wherry_api_watches_cut_total", "Watches ended because their client did not read.")
+TEMPLATED = Counter("wherry_api_templated_creates_total", "Creates of which all but the object's own was seen before.")
 OBJECTS = Gauge("wherry_api_objects", "Stored objects.", ["resource"])
 
 

@@ -31,6 +31,7 @@ from orchestrator.machinery.errors import (
     Invalid,
     NotFound,
 )
+from orchestrator.server import metrics
 from orchestrator.server.authorization.base import ALLOW, NO_OPINION, Attributes, Verdict
 from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
 
@@ -396,3 +397,26 @@ class MayNotCreate:
     def authorize(self, attributes: Attributes) -> Verdict:
         is_creation = attributes.verb == "create" and attributes.user.name == "somebody"
         return NO_OPINION if is_creation else ALLOW
+
+
+async def test_pods_of_one_template_differ_in_what_is_their_own_only(running: RunningServer, client: Client) -> None:
+    before = metrics.TEMPLATED._value.get()
+    body = {**a_pod(), "metadata": {"generateName": "web-", "labels": {"app": "web"}}}
+    made = [await client.create(PODS, body, "default", into=dict) for _ in range(6)]
+    assert metrics.TEMPLATED._value.get() - before == 4
+    assert len({pod["metadata"]["name"] for pod in made}) == len({pod["metadata"]["uid"] for pod in made}) == 6
+    for pod in made:
+        assert await client.get(PODS, pod["metadata"]["name"], "default", into=dict) == pod
+    (volume,) = made[-1]["spec"]["volumes"]
+    (mount,) = made[-1]["spec"]["containers"][0]["volumeMounts"]
+    assert volume["name"] == mount["name"]
+    assert len({pod["spec"]["volumes"][0]["name"] for pod in made}) == 6
+    named = {**body, "metadata": {"name": "same", "labels": {"app": "web"}}}
+    await client.create(PODS, named, "default", into=bytes)
+    for _ in range(3):
+        with pytest.raises(AlreadyExists, match='pods "same" already exists'):
+            await client.create(PODS, named, "default", into=bytes)
+    account = await client.get(SERVICEACCOUNTS, "default", "default", into=dict)
+    account["automountServiceAccountToken"] = False
+    await client.update(SERVICEACCOUNTS, "default", account, "default", into=bytes)
+    assert "volumes" not in (await client.create(PODS, body, "default", into=dict))["spec"]

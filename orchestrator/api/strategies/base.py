@@ -43,6 +43,9 @@ class Strategy:
     #: Whether the garbage collector follows its owners and dependents (False: Kubernetes' `Unsupported`). What it does
     #: not follow is given no finalizer for it, since nobody would take that off.
     collected: bool = True
+    #: Whether `is_plain_name` can be relied on. Such kinds may be created by template: then no rule, default or warning
+    #: but what it covers may look at the name of a new object.
+    knows_plain_names: bool = False
     #: Why an object that is being deleted cannot be deleted again; empty where that does no harm.
     deleted_twice: str = ""
 
@@ -79,6 +82,10 @@ class Strategy:
     def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
         """All rules the new status breaks."""
         return ()
+
+    def is_plain_name(self, name: str) -> bool:
+        """Whether no rule and no warning has anything to say about a new object's name."""
+        return False
 
     def grace_seconds(self, obj: Object, requested: int | None) -> int:
         """How long a deletion of this object takes; `requested` is what the client asks for."""

@@ -36,6 +36,10 @@ __all__ = [
 
 class _Pods(Strategy):
     graceful = True
+    knows_plain_names = True
+
+    def is_plain_name(self, name: str) -> bool:
+        return not names.is_dns1123_label(name)
 
     def prepare_create(self, obj: Object) -> None:
         spec = obj.get("spec")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS
 from orchestrator.machinery.certificates import BadCertificate, request_facts
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid
 from orchestrator.server.authentication.base import MASTERS
 
@@ -16,6 +18,9 @@ _SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateSubjectRestriction:
     """Kubernetes' plugin of this name."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE
 
     def mutate(self, request: AdmissionRequest) -> None:
         """Nothing to fill in."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import PODS
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -12,6 +14,9 @@ _SECONDS = 300
 
 class DefaultTolerationSeconds:
     """Kubernetes' plugin of this name."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE
 
     def mutate(self, request: AdmissionRequest) -> None:
         if request.operation != "CREATE" or request.kind.resource != PODS or request.subresource:

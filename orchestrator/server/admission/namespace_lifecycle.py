@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.api.codec import decode_into
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import NAMESPACES
 from orchestrator.api.views.meta import ObjectMeta, View
 from orchestrator.machinery.errors import NotFound
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid
 
 IMMORTAL = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -25,6 +27,9 @@ class _Namespace(View, frozen=True):
 
 class NamespaceLifecycle:
     """Kubernetes' plugin of this name."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.NAMESPACE | Reads.OBJECTS
 
     def mutate(self, request: AdmissionRequest) -> None:
         # Checked before anything else is looked at, so that the namespace is what the client hears about first.

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.api.codec import decode, decode_into, encode
+from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import CERTIFICATESIGNINGREQUESTS, LEASES, NODES, PODS, SERVICEACCOUNTS
 from orchestrator.machinery.certificates import BadCertificate, request_facts
 from orchestrator.machinery.errors import NotFound
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid, named_by
 from orchestrator.server.admission.service_account import MIRROR_ANNOTATION
 from orchestrator.server.authorization.node import LEASE_NAMESPACE, NODE_PREFIX, node_name
@@ -43,6 +45,10 @@ _KUBELET_LABEL_PREFIXES = ("kubelet.kubernetes.io/", "node.kubernetes.io/")
 
 class NodeRestriction:
     """Kubernetes' plugin of this name; has nothing to say about anybody who is not a node."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        everywhere = Reads.USER | Reads.TEMPLATE | Reads.NAMESPACE | Reads.OBJECTS
+        return everywhere | Reads.NAME if kind.resource in (NODES, LEASES) else everywhere
 
     def mutate(self, request: AdmissionRequest) -> None:
         """Nothing to fill in."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import PODS
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid
 
 SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
@@ -11,6 +13,9 @@ SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critica
 
 class Priority:
     """Kubernetes' plugin of this name; classes as objects take their place in `_value`."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE
 
     def mutate(self, request: AdmissionRequest) -> None:
         if request.operation != "CREATE" or request.kind.resource != PODS or request.subresource:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import PODS
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid
 
 
 class RuntimeClass:
     """Kubernetes' plugin of this name; looking the class up takes the refusal's place once the kind is served."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE
 
     def mutate(self, request: AdmissionRequest) -> None:
         """A class would add its overhead and its nodes here."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.api.codec import decode
+from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import PODS, SERVICEACCOUNTS
 from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.admission.refusals import forbid
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -22,6 +24,9 @@ _TOKEN_LIFETIME_S = 3607
 
 class ServiceAccountAdmission:
     """Kubernetes' plugin of this name, for the creation of pods."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE | Reads.NAMESPACE | Reads.OBJECTS | Reads.DICE
 
     def mutate(self, request: AdmissionRequest) -> None:
         if not _creates_pod(request) or request.obj is None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from orchestrator.api.kinds import Kind
 from orchestrator.api.resources import NODES
 from orchestrator.server.admission.base import AdmissionRequest
 from orchestrator.server.admission.default_tolerations import NOT_READY
+from orchestrator.server.admission.reads import Reads
 
 _TAINT = {"key": NOT_READY, "effect": "NoSchedule"}
 
 
 class TaintNodesByCondition:
     """Kubernetes' plugin of this name."""
+
+    def reads_of(self, kind: Kind) -> Reads:
+        return Reads.TEMPLATE
 
     def mutate(self, request: AdmissionRequest) -> None:
         if request.operation != "CREATE" or request.kind.resource != NODES or request.subresource:

@@ -7,24 +7,61 @@ from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest, NotFound
-from orchestrator.server import bodies, forms, patching
+from orchestrator.server import bodies, forms, metrics, patching
 from orchestrator.server.answers import Answer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
 from orchestrator.server.core import Call
-from orchestrator.server.writing import shell
+from orchestrator.server.writing import shell, templates
+from orchestrator.server.writing.templates import Sketch
 
 
 async def create(call: Call) -> Answer:
     """POST to a collection."""
-    kind = call.kind
+    kind, known = call.kind, call.core.templates
     forms.check(call)
+    seen = _sketch(call, kind)
+    key = None if seen is None else templates.key_of_create(kind, call.kinds.generation, seen, shell.facts_of(call))
+    if seen is not None and (template := known.find(key, call.core.cache)) is not None:
+        created = await shell.create_from(call, kind, template, seen)
+        if created is not None:
+            metrics.TEMPLATED.inc()
+            return forms.one(call, kind, created.value, 201)
     obj = await bodies.read_object(call, kind.resource.api_version, kind.resource.kind)
+    _check_new(call, kind, obj)
+    stored = await shell.create(call, kind, obj)
+    if seen is not None and not call.warnings:
+        known.meet(key, kind, seen, lambda: _again(call, kind), shell.facts_of(call))
+    return forms.one(call, kind, stored.value, 201)
+
+
+def _sketch(call: Call, kind: Kind) -> Sketch | None:
+    """The body taken apart, if it may be created by template."""
+    if call.is_dry_run or not call.core.templates.allow(kind, call.kinds.generation) or not bodies.is_json(call):
+        return None
+    seen = templates.sketch(call.body, kind)
+    return None if seen is None or (seen.name and not kind.strategy.is_plain_name(seen.name)) else seen
+
+
+def _check_new(call: Call, kind: Kind, obj: Object) -> None:
     check_place(call, kind, obj)
     if obj["metadata"].get("resourceVersion", "") not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    stored = await shell.create(call, kind, obj)
-    return forms.one(call, kind, stored.value, 201)
+
+
+def _again(call: Call, kind: Kind) -> Object:
+    """The object that the body says, once more."""
+    resource = kind.resource
+    obj, _ = bodies.understood(
+        call.body,
+        bodies.content_type_of(call.http),
+        resource.api_version,
+        resource.kind,
+        call.schema_of(resource.api_version, resource.kind),
+        bodies.field_validation(call),
+    )
+    _check_new(call, kind, obj)
+    return obj
 
 
 async def update(call: Call, *, door: Writes = MAIN) -> Answer:

@@ -27,8 +27,13 @@ def named(obj: Object, dice: Dice) -> bool:
     prefix = metadata.get("generateName")
     if not prefix or metadata.get("name"):
         return False
-    metadata["name"] = prefix[: _NAME_MAX - SUFFIX_LENGTH] + dice.name_suffix()
+    metadata["name"] = generated_name(prefix, dice)
     return True
+
+
+def generated_name(prefix: str, dice: Dice) -> str:
+    """The prefix, cut to fit, and random letters."""
+    return prefix[: _NAME_MAX - SUFFIX_LENGTH] + dice.name_suffix()
 
 
 def fill_new(obj: Object, *, namespace: str, created: str, has_generation: bool, dice: Dice) -> None:

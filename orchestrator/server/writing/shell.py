@@ -14,16 +14,18 @@ from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import invalid
-from orchestrator.machinery.errors import ServiceUnavailable
+from orchestrator.machinery.errors import AlreadyExists, ServiceUnavailable
 from orchestrator.server import refusals
 from orchestrator.server.bodies import is_large
 from orchestrator.server.conversion import decoded
 from orchestrator.server.core import Call
 from orchestrator.server.dice import thrown
 from orchestrator.server.watch_cache import key_of
+from orchestrator.server.writing import templates
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
 from orchestrator.server.writing.facts import Facts
 from orchestrator.server.writing.options import DeleteOptions
+from orchestrator.server.writing.templates import Sketch, Template
 from orchestrator.store.base import RevisionMismatch, StoreFailed
 
 # Kubernetes' own: with five random letters, a second collision is a sign of something else.
@@ -86,9 +88,28 @@ async def create(call: Call, kind: Kind, obj: Object) -> Stored:
                 continue
             names_left -= 1
             if not names_left:
-                being_deleted = exc.actual is not None and b'"deletionTimestamp"' in exc.actual.value
-                raise refusals.already_exists(kind.resource, name, is_being_deleted=being_deleted) from exc
+                raise _taken(kind, name, exc) from exc
     raise refusals.conflict(kind.resource, meta.get("name") or meta.get("generateName") or "")
+
+
+async def create_from(call: Call, kind: Kind, template: Template, seen: Sketch) -> Stored | None:
+    """Create an object of which all but its own was seen before. Raises what refuses it.
+
+    None when the name that was generated is taken: by now, what the template was made of may be another.
+    """
+    facts = facts_of(call)
+    try:
+        return await _carried_out(call, kind, templates.created(kind, template, seen, facts), facts)
+    except RevisionMismatch as exc:
+        if not seen.name:
+            return None
+        raise _taken(kind, seen.name, exc) from exc
+
+
+def _taken(kind: Kind, name: str, mismatch: RevisionMismatch) -> AlreadyExists:
+    there = mismatch.actual
+    being_deleted = there is not None and b'"deletionTimestamp"' in there.value
+    return refusals.already_exists(kind.resource, name, is_being_deleted=being_deleted)
 
 
 async def change(call: Call, kind: Kind, transform: Transform, *, door: Writes = MAIN) -> Stored:

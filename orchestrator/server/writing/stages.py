@@ -5,7 +5,6 @@ A stage is pure but for the draft that it works on, and says what it reads. It r
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -17,32 +16,10 @@ from orchestrator.api.problems import Problem
 from orchestrator.machinery.errors import Invalid
 from orchestrator.server import refusals
 from orchestrator.server.admission.base import AdmissionRequest, Operation
+from orchestrator.server.admission.reads import Reads
 from orchestrator.server.writing import metadata
 from orchestrator.server.writing.claims import Claim
 from orchestrator.server.writing.facts import Facts
-
-
-class Reads(enum.Flag):
-    """What the outcome of a stage depends on. Kind and door are always known, and the configuration never changes."""
-
-    NAME = enum.auto()
-    """The object's name, or the prefix for one."""
-    TEMPLATE = enum.auto()
-    """All of the object but its name."""
-    OLD = enum.auto()
-    """The object as it is stored."""
-    USER = enum.auto()
-    """Who asks."""
-    NAMESPACE = enum.auto()
-    """The request's namespace."""
-    OPTIONS = enum.auto()
-    """The request's options."""
-    OBJECTS = enum.auto()
-    """Other objects, through `Facts.objects` alone."""
-    CLOCK = enum.auto()
-    """What time it is."""
-    DICE = enum.auto()
-    """Chance, through `Facts.dice` alone."""
 
 
 class Draft(msgspec.Struct, gc=False):
