@@ -141,6 +141,10 @@ class Informers:
         """Every informer asked for so far."""
         return tuple(self._informers.values())
 
+    def failure(self) -> str | None:
+        """What keeps the first of them that has trouble from being current; None when all is well."""
+        return next((why for informer in self.all() if (why := informer.failure()) is not None), None)
+
     async def wait_synced(self) -> None:
         """Return once every cache has been filled."""
         for informer in self.all():

@@ -65,10 +65,14 @@ CONTROLLERS: tuple[Registered, ...] = (
 
 
 async def run_all(
-    client: Client, clock: Clock, config: ControllersConfig, controllers: tuple[Registered, ...] = CONTROLLERS
+    client: Client,
+    clock: Clock,
+    config: ControllersConfig,
+    controllers: tuple[Registered, ...] = CONTROLLERS,
+    informers: Informers | None = None,
 ) -> None:
-    """Run the controllers without asking whether we lead."""
-    context = Context(client=client, clock=clock, informers=Informers(client), config=config)
+    """Run the controllers without asking whether we lead, on these informers or on their own."""
+    context = Context(client=client, clock=clock, informers=informers or Informers(client), config=config)
     built = [(registered.name, registered.build(context)) for registered in controllers]
     async with asyncio.TaskGroup() as group:
         context.informers.run_in(group)

@@ -31,6 +31,9 @@ from orchestrator.machinery.watch_stream import WatchEvent
 
 logger = get_logger(__name__)
 
+# Some ten seconds of trouble: a server that is started again is no failure.
+_FAILURES_SHOWN = 6
+
 
 class HasMetadata(Protocol):
     """What a view needs for an informer to hold it."""
@@ -115,6 +118,12 @@ class Informer(Generic[V]):
     def has_synced(self) -> bool:
         """Whether the cache has been filled once. Never say "there is none" before that."""
         return self._synced.is_set()
+
+    def failure(self) -> str | None:
+        """What keeps the cache from being current, for people; None when all is well."""
+        if self._failures < _FAILURES_SHOWN:
+            return None
+        return f"{self.resource.plural}: the server could not be read {self._failures} times in a row"
 
     async def wait_synced(self) -> None:
         """Return once the first list is in the cache and the handlers have seen it."""

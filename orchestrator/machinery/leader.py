@@ -75,6 +75,7 @@ class LeaderElection:
         self._observed: Observed | None = None
         # Nobody else leads before the lease's duration has passed since `_renewed_s`; we stop sooner, at this time.
         self._leads_until_s = -math.inf
+        self._is_acting = False
 
     def leads(self) -> bool:
         """Whether we are the leader at this very moment: renewed recently enough that nobody else can be.
@@ -84,6 +85,10 @@ class LeaderElection:
         """
         return self._clock.monotonic() < self._leads_until_s
 
+    def failure(self) -> str | None:
+        """Whether we act as the leader without being it, for people; None when all is well, also while others lead."""
+        return f"lease '{self._name}' is not renewed" if self._is_acting and not self.leads() else None
+
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait until we lead, run `lead`, and keep renewing beside it; raises `LeadershipLost` if that fails.
 
@@ -92,6 +97,7 @@ class LeaderElection:
         await self._wait_acquired()
         logger.info("leader.acquired", lease=self._name, identity=self._identity)
         LEADER.labels(self._name).set(1)
+        self._is_acting = True
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._keep_renewing(), name=f"{self._name}-renew")
@@ -99,6 +105,7 @@ class LeaderElection:
                 renewing.cancel()
         finally:
             LEADER.labels(self._name).set(0)
+            self._is_acting = False
             if self.leads():
                 self._leads_until_s = -math.inf
                 await self._release()

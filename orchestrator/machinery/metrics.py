@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+from orchestrator.machinery.health import PING, Check, Part, respond
 
 QUEUE_DEPTH = Gauge("wherry_workqueue_depth", "Keys waiting in a work queue.", ["name"])
 SYNC_SECONDS = Histogram(
@@ -31,8 +33,6 @@ INFORMER_FAILURES = Counter(
 EVENTS_DROPPED = Counter("wherry_events_dropped_total", "Events not sent because too many waited.")
 LEADER = Gauge("wherry_leader", "1 while this process leads.", ["lease"])
 
-Check = Callable[[], str | None]
-
 
 @asynccontextmanager
 async def serve_health(
@@ -40,19 +40,26 @@ async def serve_health(
 ) -> AsyncIterator[int]:
     """Serve `/healthz`, `/livez`, `/readyz` and, if wanted, `/metrics` over plain HTTP; yields the port in use.
 
-    A check returns None when all is well, or what is wrong. Meant for loopback: there is no authentication here.
+    Meant for loopback: there is no authentication here.
     """
-    named = dict(checks or {})
+    parts = (PING, *(Part(name=name, check=check) for name, check in (checks or {}).items()))
 
     async def health(request: web.Request) -> web.Response:
-        wrong = {name: message for name, check in named.items() if (message := check()) is not None}
-        if not wrong:
-            return web.Response(text="ok")
-        lines = "".join(f"[-]{name} failed: {message}\n" for name, message in wrong.items())
-        return web.Response(status=500, text=lines)
+        query, path = request.query, request.match_info
+        found = respond(
+            path["endpoint"],
+            parts,
+            only=path.get("check", ""),
+            verbose="verbose" in query,
+            excluded=query.getall("exclude", []),
+        )
+        if found is None:
+            return web.Response(status=404, text="404 page not found\n")
+        status, text = found
+        return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
 
     app = web.Application()
-    for path in ("/healthz", "/livez", "/readyz"):
+    for path in ("/{endpoint:healthz|livez|readyz}", "/{endpoint:healthz|livez|readyz}/{check}"):
         app.router.add_get(path, health)
     if metrics:
         app.router.add_get("/metrics", _metrics)

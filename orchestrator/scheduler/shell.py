@@ -83,6 +83,10 @@ class Scheduler:
         """Whether nodes and pods are known, so that placing may start."""
         return self._nodes.has_synced and self._pods.has_synced
 
+    def failure(self) -> str | None:
+        """What keeps it from knowing the cluster, for people; None when all is well."""
+        return self._nodes.failure() or self._pods.failure()
+
     async def run(self) -> None:
         """Watch, place and bind, for ever."""
         async with asyncio.TaskGroup() as group:
@@ -267,8 +271,3 @@ def _asks_the_same(old: PodView, new: PodView) -> bool:
         and before.overhead == after.overhead
         and old.metadata.labels == new.metadata.labels
     )
-
-
-async def run(client: Client, clock: Clock) -> None:
-    """Schedule pods, for ever; the caller sees to it that only one scheduler of this name does so at a time."""
-    await Scheduler(client, clock).run()

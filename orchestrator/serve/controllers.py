@@ -9,7 +9,7 @@ from orchestrator import pki
 from orchestrator.config import Config
 from orchestrator.controllers import registry
 from orchestrator.controllers.certificates.shell import CertificatesController, CertificateSettings
-from orchestrator.controllers.context import ControllersConfig
+from orchestrator.controllers.context import ControllersConfig, Informers
 from orchestrator.controllers.root_ca.shell import RootCaController
 from orchestrator.machinery.certificates import Authority, Issued
 from orchestrator.machinery.client import Client
@@ -34,14 +34,16 @@ async def run(config: Config, clock: Clock) -> None:
     settings = controllers_config(with_advertise_address(config))
     async with AsyncExitStack() as stack:
         identity = stack.enter_context(own_identity(config.run_dir / "controllers.identity"))
-        await stack.enter_async_context(serve_health("127.0.0.1", config.controllers_port))
         client = await stack.enter_async_context(Client(client_config, user_agent="wherry-controllers"))
         election = LeaderElection(client, clock, name=registry.LEASE, identity=identity)
+        leader = client.fenced(election.leads)
+        informers = Informers(leader)
+        checks = {"informer": informers.failure, "leader": election.failure}
+        await stack.enter_async_context(serve_health("127.0.0.1", config.controllers_port, checks=checks))
         settle_memory()
 
         async def lead() -> None:
-            leader = client.fenced(election.leads)
-            await registry.run_all(leader, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS))
+            await registry.run_all(leader, clock, settings, (*_WITH_KEYS, *registry.CONTROLLERS), informers)
 
         await run_together(
             ("credentials", lambda: follow_credentials(client, config.kubeconfig_of("controllers"))),

@@ -305,6 +305,7 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
     async with asyncio.TaskGroup() as group:
         core = server.core
         following = group.create_task(core.cache.run(), name="watch-cache")
+        living = group.create_task(core.store.wait_failed(), name="store")
         expiring = group.create_task(expire_events(core.store, core.cache, core.clock), name="event-expiry")
         # Before anybody is answered: whoever asks for an address must find all that are taken.
         await repair(core.store, core.cache, core.addresses, core.clock, core.dice)
@@ -322,5 +323,6 @@ async def serving(server: ApiServer, *, host: str, port: int, tls: ssl.SSLContex
                     server.end_streams()
         finally:
             following.cancel()
+            living.cancel()
             expiring.cancel()
             repairing.cancel()

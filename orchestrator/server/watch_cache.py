@@ -240,8 +240,8 @@ class WatchCache:
         self._collections: dict[tuple[str, str], Collection] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
-        #: Whether everything that was there at the start has been taken in.
-        self.has_loaded = False
+        # Whether everything that was there at the start has been taken in, and whether it is being followed.
+        self._has_loaded = self._has_ended = False
         # Moves on only when a whole batch has been offered to the watchers.
         self._progress = Progress()
 
@@ -257,12 +257,21 @@ class WatchCache:
         for record in listing.records:
             collection, namespace, name = self._locate(record.key)
             collection.load(namespace, name, codec.stamp(record.value, record.revision))
-        self.has_loaded = True
+        self._has_loaded = True
 
     async def run(self) -> None:
         """Follow the store until it closes."""
-        async for batch in self._store.watch(PREFIX, from_revision=self.revision):
-            self._apply(batch)
+        try:
+            async for batch in self._store.watch(PREFIX, from_revision=self.revision):
+                self._apply(batch)
+        finally:
+            self._has_ended = True
+
+    def failure(self) -> str | None:
+        """What keeps it from showing what is there, for people; None when all is well."""
+        if self._has_ended:
+            return "the store is not followed any more"
+        return None if self._has_loaded else "not loaded yet"
 
     def collection(self, resource: Resource) -> Collection:
         """The collection of a resource, whatever its version."""

@@ -16,6 +16,7 @@ there now, not what was there before: that is known to whoever has followed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -166,6 +167,14 @@ class Store(Protocol):
         later, when it fell behind) or `FutureRevision`.
         """
         ...
+
+    def failure(self) -> str | None:
+        """What keeps the store from taking writes, for people; None when all is well."""
+        return None
+
+    async def wait_failed(self) -> None:
+        """Wait until the store has failed for good, and raise `StoreFailed`: a process without a store should end."""
+        await asyncio.get_running_loop().create_future()
 
     async def compact(self, revision: int) -> None:
         """Forget history before `revision`; the newest value of every key stays."""

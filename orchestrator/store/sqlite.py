@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 
 from orchestrator.machinery.blocking import BlockingCalls
 from orchestrator.machinery.clock import Clock
+from orchestrator.machinery.log import get_logger
 from orchestrator.store import sqlite_files
 from orchestrator.store.base import (
     Batch,
@@ -33,26 +34,31 @@ from orchestrator.store.base import (
 )
 from orchestrator.store.history import Feed
 from orchestrator.store.sqlite_backup import beginning_of, discard, finish
-from orchestrator.store.sqlite_files import Backup, Commit, Compaction, Mismatch, Waiting, Written
+from orchestrator.store.sqlite_files import Backup, Commit, Compaction, Mismatch, Waiting, Written, read_one
 from orchestrator.store.sqlite_format import PLACE_BITS
 from orchestrator.store.sqlite_open import open_file
 from orchestrator.store.sqlite_upkeep import Upkeep
 from orchestrator.store.sqlite_verify import Damaged, reload
 
+logger = get_logger(__name__)
+
 # Bounds the time one commit takes and the memory it needs; a larger share of one fsync would gain nothing.
 _BATCH_MAX = 512
+# A commit takes milliseconds, on a disk that is busy a second: this is one that hangs.
+_SLOW_S = 15.0
 
 
 class SqliteStore(Store):
     """See `Store`. Make it with `open_sqlite`; one process may have the file open."""
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
-        """Open or make the file. Raises `Unusable`."""
-        opened = open_file(path)
+    def __init__(self, path: Path, *, clock: Clock, connection: type[sqlite3.Connection] = sqlite3.Connection) -> None:
+        """Open or make the file, written through a `connection`. Raises `Unusable`."""
+        opened = open_file(path, connection)
+        self._clock = clock
         self._writer, self._witness = opened.db, opened.witness
         self._reader = sqlite_files.open_reader(path)
         self._chain, self._current = opened.loaded.chain, opened.loaded.current
-        self._revision = self._assigned = opened.loaded.newest
+        self._revision = self._assigned = self._durable = opened.loaded.newest
         self._epoch = 0
         self._closing = False
         self._upkeep = Upkeep(self._writer, clock, opened.loaded.base)
@@ -60,6 +66,10 @@ class SqliteStore(Store):
         self._feed = Feed(self._read_history)
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._waiting: set[asyncio.Future[int]] = set()
+        self._committing_since: float | None = None
+        self._failure: str | None = None
+        self._failed_for_good = asyncio.Event()
         self._thread = threading.Thread(target=self._write_for_ever, name="store-write", daemon=True)
         self._thread.start()
 
@@ -69,7 +79,7 @@ class SqliteStore(Store):
     async def get(self, key: str) -> Record | None:
         if key not in self._current:
             return None  # also while its deletion is being committed: nothing promises the older answer
-        return await self._reads.call(sqlite_files.read_one, self._reader, key)
+        return await self._reads.call(read_one, self._reader, key)
 
     async def list(
         self, prefix: str, *, at_revision: int | None = None, after_key: str = "", limit: int = 0
@@ -102,6 +112,17 @@ class SqliteStore(Store):
     def watch(self, prefix: str, *, from_revision: int) -> AsyncIterator[Batch]:
         return self._feed.follow(prefix, from_revision)
 
+    def failure(self) -> str | None:
+        if self._failure is not None:
+            return self._failure
+        since = self._committing_since
+        busy_s = self._clock.monotonic() - since if since is not None else 0.0
+        return f"one commit has taken {busy_s:.0f} s so far" if busy_s > _SLOW_S else None
+
+    async def wait_failed(self) -> None:
+        await self._failed_for_good.wait()
+        raise StoreFailed(self._failure)
+
     async def compact(self, revision: int) -> None:
         if revision > self._revision:
             raise FutureRevision
@@ -129,7 +150,8 @@ class SqliteStore(Store):
         self._feed.close()
         self._reads.close()
         self._reader.close()
-        self._writer.close()
+        with contextlib.suppress(sqlite3.Error):  # what was acknowledged is on disk; more cannot be done for it
+            self._writer.close()
         self._witness.close()
 
     async def _refuse(self, key: str) -> int:
@@ -137,13 +159,19 @@ class SqliteStore(Store):
         return await self._enqueue(Mismatch(self._epoch, self._loop.create_future(), key))
 
     def _check_open(self) -> None:
+        if self._failure is not None:
+            raise StoreFailed(self._failure)
         if self._closing:
             raise StoreFailed("the store is closing")
 
     async def _enqueue(self, item: Waiting) -> int:
         self._check_open()
+        self._waiting.add(item.future)
         self._queue.put(item)
-        return await item.future
+        try:
+            return await item.future
+        finally:
+            self._waiting.discard(item.future)
 
     async def _read_history(self, prefix: str, after: int, limit: int) -> tuple[Batch, bool]:
         # The file may hold a commit that the loop has not been told of: that one comes when it is published.
@@ -152,9 +180,18 @@ class SqliteStore(Store):
             raise FutureRevision
         return await self._reads.call(sqlite_files.read_changes, self._reader, prefix, after, through, limit)
 
-    # What follows runs in the writer thread, but for the two methods that report on the loop.
+    # What follows runs in the writer thread, but for the methods that report on the loop.
 
     def _write_for_ever(self) -> None:
+        """The thread. Whatever escapes the writing ends it, and with it everything that waits or comes later."""
+        try:
+            self._write()
+        except Exception as exc:
+            logger.exception("store.failed")
+            self._failure = f"the store can write no more: {exc}"
+            self._report(self._fail_all)
+
+    def _write(self) -> None:
         while True:
             try:
                 first = self._queue.get(timeout=self._upkeep.next_in_s())
@@ -186,14 +223,16 @@ class SqliteStore(Store):
 
     def _commit(self, batch: Sequence[Waiting]) -> None:
         commits = [item for item in batch if isinstance(item, Commit)]
-        try:
-            committed = self._made_durable(commits) if commits else None
-            mismatches = [(item, self._mismatch(item)) for item in batch if isinstance(item, Mismatch)]
-        except sqlite3.Error as exc:
-            self._recover(batch, exc)
-            return
-        if committed or mismatches:
-            self._report(self._committed, commits, committed, mismatches)
+        if commits:
+            try:
+                committed = self._made_durable(commits)
+            except sqlite3.Error as exc:
+                self._recover(batch, exc)
+                return
+            self._report(self._committed, commits, committed)
+        for item in batch:
+            if isinstance(item, Mismatch):
+                self._report(self._refused, item, RevisionMismatch(item.key, read_one(self._writer, item.key)))
         try:
             self._upkeep.after_commit(commits)
             for item in batch:
@@ -208,7 +247,12 @@ class SqliteStore(Store):
             self._report(self._failed, orders, StoreFailed(f"cannot keep the store in order: {exc}"))
 
     def _made_durable(self, commits: Sequence[Commit]) -> Batch:
-        committed, self._chain = sqlite_files.commit(self._writer, commits, self._chain)
+        self._committing_since = self._clock.monotonic()
+        try:
+            committed, self._chain = sqlite_files.commit(self._writer, commits, self._chain)
+        finally:
+            self._committing_since = None
+        self._durable = committed.revision
         # Before anybody is told: what somebody has heard of cannot be lost without being missed.
         self._witness.note(committed.revision, self._chain)
         return committed
@@ -221,14 +265,14 @@ class SqliteStore(Store):
         if first is None or not self._commit_waiting(first):
             self._queue.put(None)
 
-    def _mismatch(self, item: Mismatch) -> RevisionMismatch:
-        return RevisionMismatch(item.key, sqlite_files.read_one(self._writer, item.key))
-
     def _recover(self, batch: Sequence[Waiting], exc: sqlite3.Error) -> None:
         """Fail the batch and everything decided since, and start again from what is on disk."""
         with contextlib.suppress(sqlite3.Error):
             self._writer.rollback()
         found = reload(self._writer)
+        if found.newest != self._durable:
+            # Followers have not heard of what is there, and writers are told otherwise: only a restart mends that.
+            raise StoreFailed(f"a commit that failed is on disk all the same: {exc}") from exc
         self._chain = found.chain
         done = threading.Event()
 
@@ -248,21 +292,22 @@ class SqliteStore(Store):
             return False
         return True
 
-    def _committed(
-        self,
-        commits: Sequence[Commit],
-        committed: Batch | None,
-        mismatches: Sequence[tuple[Mismatch, RevisionMismatch]],
-    ) -> None:
-        if committed is not None:
-            self._revision = committed.revision
-            self._feed.publish(committed)
+    def _committed(self, commits: Sequence[Commit], committed: Batch) -> None:
+        self._revision = committed.revision
+        self._feed.publish(committed)
         for one in commits:
             if not one.future.done():
                 one.future.set_result(one.revision)
-        for item, mismatch in mismatches:
-            if not item.future.done():
-                item.future.set_exception(mismatch)
+
+    def _refused(self, item: Waiting, mismatch: RevisionMismatch) -> None:
+        if not item.future.done():
+            item.future.set_exception(mismatch)
+
+    def _fail_all(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(StoreFailed(self._failure))
+        self._failed_for_good.set()
 
     def _done(self, item: Waiting) -> None:
         if not item.future.done():

@@ -70,9 +70,9 @@ class Backup(Waiting):
     path: Path
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
     """The one connection that writes and checkpoints: SQLite before 3.51.3 can corrupt a log that two of them touch."""
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, factory=kind)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     # Checkpoints come in quiet moments; under steady load, this bounds the log, and a restart's time to read it.

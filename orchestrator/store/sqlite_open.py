@@ -72,14 +72,14 @@ class Opened:
     witness: Witness
 
 
-def open_file(path: Path) -> Opened:
+def open_file(path: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> Opened:
     """Open the store's file, or make it for a new cluster. Raises `Unusable`."""
     seen = seen_of(path)
     found = look(path)
     if (why := why_not(found, seen, path)) is not None:
         raise Unusable(why)
     loaded = verified(path, seen) if found == OfFormat(FORMAT) else None
-    db = _opened(path)
+    db = _opened(path, kind)
     try:
         if isinstance(found, Absent | Blank):
             _make(db, path)
@@ -224,11 +224,11 @@ def seen_of(path: Path) -> Seen | None:
         ) from exc
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, kind: type[sqlite3.Connection]) -> sqlite3.Connection:
     try:
         # Made by us, so that nobody else may read it: SQLite would use the umask.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return open_writer(path)
+        return open_writer(path, kind)
     except (sqlite3.Error, OSError) as exc:
         raise Unusable(f"cannot open the store '{path}': {exc}") from exc
 

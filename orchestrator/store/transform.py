@@ -74,6 +74,12 @@ class TransformedStore(Store):
             async for batch in batches:
                 yield Batch([self._change(change) for change in batch.changes], batch.revision)
 
+    def failure(self) -> str | None:
+        return self._store.failure()
+
+    async def wait_failed(self) -> None:
+        await self._store.wait_failed()
+
     async def compact(self, revision: int) -> None:
         await self._store.compact(revision)
 

@@ -152,7 +152,7 @@ async def test_version_health_and_metrics(running: RunningServer, client: Client
     assert json.loads(await client.request("GET", "/version"))["minor"] == "36"
     for path in ("/healthz", "/livez", "/readyz"):
         assert await client.request("GET", path) == b"ok"
-    assert b"[+]watch-cache ok" in await client.request("GET", "/readyz", query={"verbose": ""})
+    assert b"[+]cache ok" in await client.request("GET", "/readyz", query={"verbose": ""})
     assert b"wherry_api_requests_total" in await client.request("GET", "/metrics")
 
 

@@ -6,6 +6,7 @@ import platform
 import sys
 
 from orchestrator import __version__
+from orchestrator.machinery import health
 from orchestrator.machinery import metrics as shared_metrics
 from orchestrator.server import discovery, metrics, refusals
 from orchestrator.server.answers import Answer
@@ -13,9 +14,7 @@ from orchestrator.server.core import Call, Core
 from orchestrator.server.endpoints import schemas
 from orchestrator.server.endpoints.schemas import is_known
 
-_HEALTH = ("/healthz", "/livez", "/readyz")
-# Kubernetes' API server lists its own; ours are the parts that can fail, or lag, by themselves.
-_CHECKS = ("ping", "watch-cache", "bootstrap")
+_HEALTH = tuple(f"/{endpoint}" for endpoint in health.ENDPOINTS)
 
 VERSION = {
     "major": "1",
@@ -82,36 +81,32 @@ def _is_known(path: str) -> bool:
 
 
 def _health(call: Call, path: str) -> Answer:
-    """`ok`, or which check fails; `?verbose` and `/readyz/CHECK` as Kubernetes has them."""
-    endpoint, _, check = path.lstrip("/").partition("/")
-    if check and check not in _CHECKS:
+    """`ok`, or which check fails; `?verbose`, `?exclude=CHECK` and `/readyz/CHECK` as Kubernetes has them."""
+    endpoint, _, only = path.lstrip("/").partition("/")
+    if endpoint not in health.ENDPOINTS:
         raise refusals.no_such_resource()
-    excluded = call.request.query.get("exclude", "")
-    lines, failed = [], False
-    for name in _CHECKS:
-        if name == excluded or (check and name != check):
-            continue
-        is_well = _is_well(call.core, endpoint, name)
-        failed = failed or not is_well
-        lines.append(f"[+]{name} ok" if is_well else f"[-]{name} failed: reason withheld")
-    text = Answer(content_type="text/plain; charset=utf-8")
-    if failed:
-        text.status = 500
-        text.body = "\n".join([*lines, f"{endpoint} check failed", ""]).encode()
-    elif "verbose" in call.request.query:
-        text.body = "\n".join([*lines, f"{endpoint} check passed", ""]).encode()
-    else:
-        text.body = b"ok"
-    return text
+    query = call.http.query
+    parts = _parts_of(call.core)
+    found = health.respond(endpoint, parts, only=only, verbose="verbose" in query, excluded=query.getall("exclude", []))
+    if found is None:
+        raise refusals.no_such_resource()
+    status, text = found
+    return Answer(
+        text.encode(),
+        status=status,
+        content_type="text/plain; charset=utf-8",
+        headers=[("X-Content-Type-Options", "nosniff")],
+    )
 
 
-def _is_well(core: Core, endpoint: str, check: str) -> bool:
-    match check:
-        case "watch-cache":
-            return core.cache.has_loaded
-        case "bootstrap":
-            return endpoint != "readyz" or core.has_started()
-    return True
+def _parts_of(core: Core) -> tuple[health.Part, ...]:
+    """The parts that can fail, or lag, by themselves; Kubernetes' API server lists its own."""
+    return (
+        health.PING,
+        health.Part(name="store", check=core.store.failure),
+        health.Part(name="cache", check=core.cache.failure),
+        health.Part(name="bootstrap", check=lambda: None if core.has_started() else "not finished", only_ready=True),
+    )
 
 
 async def _metrics(call: Call) -> Answer:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,127 @@ async def test_a_commit_that_fails_takes_back_what_was_decided_on_it(tmp_path: P
     assert mismatch.value.actual.value == b"1"
     assert await store.put("/new", b"3", expect_revision=0) == kept + 1
     await store.close()
+
+
+class BreaksDown(sqlite3.Connection):
+    """A connection to a disk that can stop working."""
+
+    #: What fails from now on: statements that begin like this.
+    broken: tuple[str, ...] = ()
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if sql.startswith(self.broken) and self.broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *args)
+
+
+def a_store_that_breaks_down(folder: Path) -> tuple[SqliteStore, BreaksDown]:
+    store = SqliteStore(folder / "s.db", clock=SystemClock(), connection=BreaksDown)
+    assert isinstance(store._writer, BreaksDown)
+    return store, store._writer
+
+
+async def test_the_writer_thread_never_dies_silently(tmp_path: Path) -> None:
+    store, connection = a_store_that_breaks_down(tmp_path)
+    first = await store.put("/a", b"1", expect_revision=0)
+    assert store.failure() is None
+    connection.broken = ("BEGIN", "SELECT")  # the commit fails, and so does reading back what is there
+    async with asyncio.timeout(20):
+        results = await asyncio.gather(
+            *(store.put(f"/{number}", b"x", expect_revision=None) for number in range(50)),
+            store.compact(first),
+            store.put("/a", b"2", expect_revision=7),
+            return_exceptions=True,
+        )
+        assert all(isinstance(result, StoreFailed) for result in results)
+        with pytest.raises(StoreFailed, match="disk I/O error"):
+            await store.wait_failed()
+    connection.broken = ()
+    with pytest.raises(StoreFailed, match="the store can write no more"):
+        await store.put("/later", b"x", expect_revision=None)
+    assert "disk I/O error" in (store.failure() or "")
+    assert await store.get("/a") is not None, "reading goes on"
+    async with asyncio.timeout(20):
+        await store.close()
+    store = await open_sqlite(tmp_path / "s.db", clock=SystemClock())
+    assert [record.key for record in (await store.list("/")).records] == ["/a"]
+    await store.close()
+
+
+async def test_what_a_failing_disk_takes_is_given_back_when_it_works_again(tmp_path: Path) -> None:
+    store, connection = a_store_that_breaks_down(tmp_path)
+    first = await store.put("/a", b"1", expect_revision=0)
+    connection.broken = ("COMMIT",)
+    with pytest.raises(StoreFailed, match="cannot commit: disk I/O error"):
+        await store.put("/a", b"2", expect_revision=first)
+    connection.broken = ()
+    assert store.failure() is None
+    assert await store.put("/a", b"2", expect_revision=first) == first + 1
+    await store.close()
+
+
+class CommitsAllTheSame(BreaksDown):
+    """Its commits are on disk though they are said to have failed."""
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        done = super().execute(sql, *args)
+        if sql == "COMMIT" and self.lies:
+            raise sqlite3.OperationalError("disk I/O error")
+        return done
+
+    lies = False
+
+
+async def test_a_commit_that_failed_and_is_there_all_the_same_ends_the_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db", clock=SystemClock(), connection=CommitsAllTheSame)
+    assert isinstance(store._writer, CommitsAllTheSame)
+    store._writer.lies = True
+    with pytest.raises(StoreFailed, match="is on disk all the same"):
+        await store.put("/a", b"1", expect_revision=0)
+    await store.close()
+
+
+async def test_writes_are_told_of_though_a_refusal_beside_them_cannot_be_read(tmp_path: Path) -> None:
+    store, connection = a_store_that_breaks_down(tmp_path)
+    await store.put("/a", b"1", expect_revision=0)
+    connection.broken = ("SELECT place, key",)
+    async with asyncio.timeout(20), aclosing(store.watch("/", from_revision=1)) as batches:  # type: ignore[type-var]
+        written, refused = await asyncio.gather(
+            store.put("/b", b"1", expect_revision=0), store.put("/a", b"2", expect_revision=0), return_exceptions=True
+        )
+        assert isinstance(refused, StoreFailed)
+        assert (await anext(batches)).revision == written
+    await store.close()
+
+
+async def test_a_commit_that_hangs_shows_in_the_store_s_health(tmp_path: Path) -> None:
+    clock = HandClock()
+    store = SqliteStore(tmp_path / "s.db", clock=clock, connection=Hangs)
+    Hangs.may_go_on.clear()
+    Hangs.hangs.clear()
+    writing = asyncio.ensure_future(store.put("/a", b"1", expect_revision=0))
+    await asyncio.to_thread(Hangs.hangs.wait, 20)
+    assert store.failure() is None
+    clock.at += 60
+    assert store.failure() == "one commit has taken 60 s so far"
+    Hangs.may_go_on.set()
+    await writing
+    assert store.failure() is None
+    await store.close()
+
+
+class Hangs(sqlite3.Connection):
+    """Its commits wait until they may go on."""
+
+    hangs = threading.Event()
+    may_go_on = threading.Event()
+    may_go_on.set()
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT" and not self.may_go_on.is_set():
+            self.hangs.set()
+            self.may_go_on.wait(20)
+        return super().execute(sql, *args)
 
 
 async def test_history_older_than_five_minutes_goes_by_itself(tmp_path: Path) -> None:
