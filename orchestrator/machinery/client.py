@@ -33,6 +33,8 @@ _REQUEST_TIMEOUT_S = 40.0
 _WATCH_SECONDS = 540
 # Watches and requests of one component: far above what any needs, there only as a bound.
 _CONNECTIONS_MAX = 256
+# What tells that a connection was lost. aiohttp's word for one that was gone before reading began is a RuntimeError.
+_LOST = (aiohttp.ClientError, OSError, TimeoutError, RuntimeError)
 
 Body = Mapping[str, Any] | msgspec.Struct | bytes | Sequence[Any]
 
@@ -226,7 +228,7 @@ class Client:
                 async for data in response.content.iter_any():
                     for event in stream.feed(data):
                         yield event
-        except (aiohttp.ClientError, OSError, TimeoutError) as lost:
+        except _LOST as lost:
             raise Unreachable(f"lost the watch of {resource.plural}: {_why(lost)}") from lost
 
     async def request(
@@ -249,7 +251,7 @@ class Client:
                 method, self._config.server + path, params=query, data=body, headers=headers, timeout=timeout
             ) as response:
                 data = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as lost:
+        except _LOST as lost:
             raise Unreachable(f"no answer to {method} {path}: {_why(lost)}") from lost
         if response.status >= 300:
             raise error_of_status(response.status, _status_of(data))

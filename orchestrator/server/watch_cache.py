@@ -10,6 +10,7 @@ import heapq
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from itertools import chain, count, islice
 from typing import Literal
 
@@ -17,7 +18,7 @@ from orchestrator.api import codec
 from orchestrator.api.kinds import BUILT_IN, Index, Kinds
 from orchestrator.api.resources import Resource
 from orchestrator.server.watches import Event, Progress, Watchers, restamp
-from orchestrator.store.base import NEWEST_TIMEOUT_S, Batch, Store
+from orchestrator.store.base import NEWEST_TIMEOUT_S, Batch, Compacted, Listing, Store
 
 PREFIX = "/registry/"
 # A watcher that lost its connection comes back within seconds: this is that much, even in a storm of writes.
@@ -92,19 +93,18 @@ class _Indexed:
 class Collection:
     """One resource's objects, window and watchers."""
 
-    def __init__(self, *, progress: Progress, indexes: Sequence[Index] = ()) -> None:
-        revision = progress.revision
+    def __init__(self, *, progress: Progress, window_start: int, indexes: Sequence[Index] = ()) -> None:
         self.watchers = Watchers(progress, [index.field for index in indexes])
         self.listeners: list[Listener] = []
         #: The newest revision that changed anything in here.
-        self.changed = revision
+        self.changed = window_start
         self._buckets: dict[str, _Bucket] = {}
         self._namespaces: list[str] | None = []
         self._indexes = tuple(_Indexed(index) for index in indexes)
         self._window: deque[Event] = deque()
         self._window_bytes = 0
         #: Watches resume from this revision on.
-        self.window_start = revision
+        self.window_start = window_start
 
     def __len__(self) -> int:
         return sum(len(bucket.values) for bucket in self._buckets.values())
@@ -244,6 +244,8 @@ class WatchCache:
         self._has_loaded = self._has_ended = False
         # Moves on only when a whole batch has been offered to the watchers.
         self._progress = Progress()
+        # Nothing has happened since to a collection that nobody has heard of.
+        self._windows_from = 0
 
     @property
     def revision(self) -> int:
@@ -251,13 +253,29 @@ class WatchCache:
         return self._progress.revision
 
     async def start(self) -> None:
-        """Load everything."""
-        listing = await self._store.list(PREFIX)
-        self._progress.revision = listing.revision
+        """Load everything, beginning where the store's history does, so that watches resume across our restart."""
+        newest = await self._store.newest_revision()
+        listing = await self._oldest_listing()
+        self._progress.revision = self._windows_from = listing.revision
         for record in listing.records:
             collection, namespace, name = self._locate(record.key)
             collection.load(namespace, name, codec.stamp(record.value, record.revision))
+        if self.revision < newest:
+            async with aclosing(self._store.watch(PREFIX, from_revision=self.revision)) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    self._apply(batch)
+                    if self.revision >= newest:
+                        break
         self._has_loaded = True
+
+    async def _oldest_listing(self) -> Listing:
+        """What there was at the oldest revision that can still be read."""
+        oldest = 0
+        while True:
+            try:
+                return await self._store.list(PREFIX, at_revision=oldest)
+            except Compacted as exc:
+                oldest = exc.oldest
 
     async def run(self) -> None:
         """Follow the store until it closes."""
@@ -306,6 +324,7 @@ class WatchCache:
             collection.close_window(self.revision)
             if not len(collection) and not collection.listeners:
                 del self._collections[key]
+                self._windows_from = self.revision  # if it comes back, then not with a hole in its window
 
     async def wait_fresh(self) -> bool:
         """Wait until it shows every write acknowledged before the call; returns whether it did not already.
@@ -353,5 +372,7 @@ class WatchCache:
         collection = self._collections.get((group, plural))
         if collection is None:
             indexes = self._indexes.get((group, plural), ())
-            collection = self._collections[group, plural] = Collection(progress=self._progress, indexes=indexes)
+            collection = self._collections[group, plural] = Collection(
+                progress=self._progress, window_start=self._windows_from, indexes=indexes
+            )
         return collection

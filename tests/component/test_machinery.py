@@ -24,7 +24,8 @@ from orchestrator.machinery.errors import (
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.leader import LeaderElection, LeadershipLost
 from orchestrator.machinery.recorder import EventRecorder
-from tests.support.server import RunningServer
+from orchestrator.store.memory import MemoryStore
+from tests.support.server import RunningServer, a_running_server
 from tests.support.waiting import wait_objects
 
 
@@ -78,13 +79,15 @@ async def test_refusals_and_silence_are_told_apart(api_server: RunningServer) ->
             await nowhere.list(PODS, into=MetaView)
 
 
-async def test_a_watch_from_a_forgotten_revision_is_gone(api_server: RunningServer, client: Client) -> None:
+async def test_a_watch_from_a_forgotten_revision_is_gone() -> None:
+    store = MemoryStore()
     for number in range(3):
-        await client.create(CONFIGMAPS, a_config_map(f"m{number}"), "default", into=bytes)
-    await api_server.store.compact(await api_server.store.newest_revision())
-    with pytest.raises(Gone):
-        async for _ in client.watch(CONFIGMAPS, "default", revision=1):
-            pass
+        await store.put(f"/registry/core/configmaps/default/m{number}", b"{}", expect_revision=0)
+    await store.compact(2)
+    async with a_running_server(store=store) as server, server.client() as client, asyncio.timeout(20):
+        with pytest.raises(Gone):
+            async for _ in client.watch(CONFIGMAPS, "default", revision=1):
+                pass
 
 
 async def test_an_informer_follows_what_happens(client: Client) -> None:

@@ -113,7 +113,7 @@ async def test_pods_are_found_by_their_node() -> None:
 
 async def test_a_window_too_old_is_said_to_be() -> None:
     store = MemoryStore()
-    await put(store, "a")
+    await store.compact(await put(store, "a"))
     cache, running = await a_cache(store)
     collection = cache.collection(PODS)
     assert collection.since(0) is None
@@ -294,4 +294,46 @@ async def test_a_commit_to_several_collections_is_seen_as_one() -> None:
     events = cache.collection(PODS).since(revision - 1)
     assert events is not None
     assert [(event.type, revision_of(event.value)) for event in events] == [("DELETED", revision)]
+    running.cancel()
+
+
+async def test_a_cache_that_starts_anew_has_the_events_that_the_store_remembers() -> None:
+    store = MemoryStore()
+    first = await put(store, "a")
+    await put(store, "gone", x="1")
+    cut = await put(store, "a", x="2")
+    await store.compact(cut)
+    changed = await put(store, "a", x="3")
+    removed = await store.delete(key_of(PODS, "default", "gone"), expect_revision=None)
+    last = await store.put(key_of(CONFIGMAPS, "default", "c"), stored("c"), expect_revision=0)
+    cache = WatchCache(store)
+    assert cache.failure() == "not loaded yet"
+    await cache.start()
+    assert cache.failure() is None
+    assert cache.revision == last
+    pods = cache.collection(PODS)
+    events = pods.since(cut)
+    assert events is not None
+    assert [(event.type, event.name, event.revision) for event in events] == [
+        ("MODIFIED", "a", changed),
+        ("DELETED", "gone", removed),
+    ]
+    assert codec.decode(events[0].old or b"")["metadata"]["labels"] == {"x": "2"}
+    assert pods.since(first) is None, "what was compacted is not made up"
+    assert [codec.decode(value)["metadata"]["labels"] for value in cache.list(PODS)] == [{"x": "3"}]
+    assert cache.collection(NODES).since(cut) == [], "nothing happened to what nobody has heard of"
+    # The same as the first cache had seen live.
+    assert pods.since(changed) == events[1:]
+
+
+async def test_a_resource_that_comes_back_has_no_hole_in_its_window() -> None:
+    store = MemoryStore()
+    before = await put(store, "a")
+    cache, running = await a_cache(store)
+    await store.put(key_of(CONFIGMAPS, "default", "c"), stored("c"), expect_revision=0)
+    gone = await store.delete(key_of(CONFIGMAPS, "default", "c"), expect_revision=None)
+    await cache.wait_fresh()
+    cache.forget(CONFIGMAPS)
+    assert cache.collection(CONFIGMAPS).since(before) is None
+    assert cache.collection(CONFIGMAPS).since(gone) == []
     running.cancel()
