@@ -161,10 +161,16 @@ def _build(path: Path, rows: Iterable[Row], cluster: str, revision: int) -> None
 
 
 def _put_in_place(temporary: Path, store: Path, now: float) -> tuple[Loaded, Sequence[Path]]:
-    """Set aside what is there, its log first: a log beside another file would be played into that one."""
+    """Set aside what is there, and move a whole store into its place.
+
+    The witness goes first: from then on nothing but that store is taken for this cluster's, and nobody finds an empty
+    place and begins a new one; whoever is interrupted does it again. Of what is set aside, the log goes first: beside
+    another file it would be played into that one.
+    """
     with closing(open_to_look(temporary)) as db:
         loaded = load(db)
     _sync(temporary)
+    Witness(store, Seen(cluster=loaded.base.cluster, revision=loaded.newest, chain=loaded.chain)).close()
     stamp = timestamp(now).replace(":", "").replace("-", "")
     set_aside: list[Path] = []
     for suffix in ("-wal", "-shm", ""):
@@ -172,9 +178,7 @@ def _put_in_place(temporary: Path, store: Path, now: float) -> tuple[Loaded, Seq
         if there.exists():
             set_aside.append(there.rename(store.with_name(f"{store.name}.before-{stamp}{suffix}")))
     sync_folder(store.parent)
-    witness.path_of(store).unlink(missing_ok=True)
     move_into_place(temporary, store)
-    Witness(store, Seen(cluster=loaded.base.cluster, revision=loaded.newest, chain=loaded.chain)).close()
     return loaded, set_aside
 
 

@@ -238,7 +238,8 @@ def _make(db: sqlite3.Connection, path: Path) -> None:
     base = Base(cluster=new_cluster())
     create(db, base)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    sync_folder(path.parent)
+    for folder in (path.parent, path.parent.parent):  # it may have been made for us just now
+        sync_folder(folder)
     logger.info("store.made", path=str(path), cluster=base.cluster)
 
 

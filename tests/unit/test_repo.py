@@ -83,6 +83,13 @@ NUMBER_CONVERSIONS: dict[str, str] = {
 # What these return is a number.
 _NUMERIC = ("max", "min", "now", "count_nonzero", "len", "sum", "round", "int", "float")
 
+# Beside `machinery/whole_files.py`, whose renames a power cut does not take back: each with why it need not, or how it
+# sees to that itself.
+RENAMES: dict[str, str] = {
+    "orchestrator/store/sqlite_backup.py": "sets several files aside, and syncs their folder once, before it goes on",
+    "node_agent/volumes/atomic.py": "a volume's files are compared with what they must be whenever its pod is prepared",
+}
+
 FORBIDDEN_NAMES = ("utils", "util", "common", "helpers", "helper", "misc", "manager")
 SHRUGS = ("for some reason", "no idea why", "hack", "xxx", "fixme", "workaround for reasons")
 TODO_WITHOUT_ISSUE = re.compile(r"\bTODO\b(?!\(#\d+\))")
@@ -294,6 +301,24 @@ def converts_text(node: ast.AST) -> bool:
     called = first.func if isinstance(first, ast.Call) else None
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
     return name not in _NUMERIC and not name.startswith("parse_")
+
+
+def test_renames_are_made_durable_in_one_place():
+    found = {
+        name_of(path)
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _renames(node, node.func)
+    }
+    assert found == {"orchestrator/machinery/whole_files.py", *RENAMES}, "use whole_files, or say why not in RENAMES"
+
+
+def _renames(call: ast.Call, function: ast.Attribute) -> bool:
+    if function.attr in ("rename", "renames"):
+        return True
+    # `Path.replace` has one argument, `str.replace` two and more, `dataclasses.replace` names all but the first.
+    is_os = isinstance(function.value, ast.Name) and function.value.id == "os"
+    return function.attr == "replace" and (is_os or (len(call.args) == 1 and not call.keywords))
 
 
 def test_comments_do_not_shrug():

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import shutil
 import sqlite3
-from contextlib import closing
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -165,6 +169,88 @@ async def test_a_restored_store_has_the_backup_s_objects_above_every_revision_th
     store = await a_store(path)
     assert await store.get("/o/later") == Record("/o/later", b"later", lost)
     await store.close()
+
+
+def ends_early(steps: int, work: Callable[[], object]) -> bool:
+    """Do the work in a process that is gone before its next file operation after so many; says whether it was."""
+    child = os.fork()
+    if child == 0:
+        left = steps
+
+        def count(event: str, args: tuple[object, ...]) -> None:
+            nonlocal left
+            if event in ("open", "os.rename", "os.remove", "os.truncate", "sqlite3.connect"):
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+
+        sys.addaudithook(count)
+        with suppress(BaseException):
+            work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """What is in a store, opened as the server would. Raises `Unusable`."""
+
+    async def look() -> dict[str, bytes]:
+        store = await a_store(path)
+        try:
+            return {record.key: record.value for record in (await store.list("/")).records}
+        finally:
+            await store.close()
+
+    return asyncio.run(look())
+
+
+@pytest.mark.parametrize("has_witness", [True, False], ids=["", "without-a-witness"])
+@pytest.mark.parametrize("doing", ["restore", "repair"])
+def test_a_restore_or_repair_that_is_interrupted_anywhere_loses_nothing_and_is_repeated(
+    tmp_path: Path, doing: str, has_witness: bool
+) -> None:
+    async def prepare() -> None:
+        await make(tmp_path / "first" / "s.db", count=20)
+        back_up_file(tmp_path / "first" / "s.db", tmp_path / "b.db")
+        store = await a_store(tmp_path / "first" / "s.db")
+        await store.put("/o/later", b"later", expect_revision=0)
+        await store.close()
+
+    asyncio.run(prepare())
+    if not has_witness:
+        witness.path_of(tmp_path / "first" / "s.db").unlink()
+    before = content_of_copy(tmp_path / "first", tmp_path / "look")
+    backed_up = {key: value for key, value in before.items() if key != "/o/later"}
+    wanted = backed_up if doing == "restore" else before
+    for steps in itertools.count():
+        folder = tmp_path / f"at-{steps}"
+        shutil.copytree(tmp_path / "first", folder)
+
+        def work(path: Path = folder / "s.db") -> object:
+            if doing == "restore":
+                return restore(tmp_path / "b.db", path, may_change_cluster=False, now=NOW)
+            return repair(path, now=NOW)
+
+        was_early = ends_early(steps, work)
+        try:
+            assert content_of_copy(folder, tmp_path / f"look-{steps}") in (before, wanted)
+        except Unusable:
+            assert was_early
+            if doing == "repair" and not (folder / "s.db").exists():
+                (set_aside,) = folder.glob("s.db.before-*Z")  # nothing is there to repair: it says where to go on
+                restore(set_aside, folder / "s.db", may_change_cluster=False, now=NOW)
+            else:
+                work()
+            assert content(folder / "s.db") == wanted
+        if not was_early:
+            break
+    assert steps > 10
+
+
+def content_of_copy(folder: Path, copy: Path) -> dict[str, bytes]:
+    """What is in a store of which only a copy is opened, so that the next look finds the same."""
+    shutil.copytree(folder, copy)
+    return content(copy / "s.db")
 
 
 async def test_a_lost_store_is_restored_onto_a_new_machine(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -197,6 +199,57 @@ async def test_what_a_failing_disk_takes_is_given_back_when_it_works_again(tmp_p
     assert store.failure() is None
     assert await store.put("/a", b"2", expect_revision=first) == first + 1
     await store.close()
+
+
+# In a process of its own, whose files may not grow: every write beyond the limit is a real I/O error.
+_ON_A_FULL_DISK = """
+import asyncio, os, resource, sys
+from pathlib import Path
+from orchestrator.machinery.clock import SystemClock
+from orchestrator.store.base import StoreFailed
+from orchestrator.store.sqlite import open_sqlite
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+async def main(path):
+    store = await open_sqlite(path, clock=SystemClock())
+    first = await store.put("/a", b"1", expect_revision=0)
+    limit(64 << 10)
+    try:
+        await store.put("/a", b"x" * 500_000, expect_revision=first)
+    except StoreFailed as exc:
+        print("refused:", exc, "then", store.failure())
+    limit(resource.RLIM_INFINITY)
+    second = await store.put("/a", b"2", expect_revision=first)
+    print("went on:", second - first)
+    # A disk from which nothing can be read back any more, either: the commit fails, and so does going on from there.
+    await store.compact(second)
+    store._writer.execute("PRAGMA shrink_memory")
+    limit(1)
+    for name in (path, Path(str(path) + "-wal")):
+        os.truncate(name, 0)
+    results = await asyncio.gather(*(store.put(f"/{n}", b"y" * 9000, expect_revision=0) for n in range(9)),
+                                   return_exceptions=True)
+    print("failed:", {type(result).__name__ for result in results})
+    try:
+        await asyncio.wait_for(store.wait_failed(), 20)
+    except StoreFailed:
+        print("ended:", store.failure() is not None)
+    await store.close()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_a_disk_that_really_fails_is_survived_or_ends_the_store_and_never_hangs_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path / "s.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = [
+        line for line in done.stdout.splitlines() if line.split(":")[0] in ("refused", "went on", "failed", "ended")
+    ]
+    assert lines[1:] == ["went on: 1", "failed: {'StoreFailed'}", "ended: True"], done.stdout + done.stderr
+    assert re.fullmatch(r"refused: cannot commit: .* then None", lines[0])
 
 
 class CommitsAllTheSame(BreaksDown):
