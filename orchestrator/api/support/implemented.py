@@ -10,7 +10,8 @@ _SERVER, _SCHEDULER, _AGENT, _PROXY = "API server", "scheduler", "node agent", "
 _WHOLE: Mapping[str, str] = {
     _SERVER: (
         "v1.NamespaceSpec v1.EventSeries v1.EventSource v1.ObjectReference v1.OwnerReference "
-        "v1.CertificateSigningRequestSpec v1.PodTemplateSpec v1.ObjectMeta v1.ManagedFieldsEntry"
+        "v1.CertificateSigningRequestSpec v1.PodTemplateSpec v1.ObjectMeta v1.ManagedFieldsEntry "
+        "v1.IPAddressSpec v1.ParentReference"
     ),
     _SCHEDULER: (
         "v1.NodeAffinity v1.PreferredSchedulingTerm v1.NodeSelector v1.NodeSelectorTerm v1.NodeSelectorRequirement "
@@ -98,6 +99,7 @@ _BY_FIELD: Mapping[str, Mapping[str, str]] = {
             "updateStrategy"
         ),
     },
+    "v1.ServiceCIDRSpec": {"network controllers": "cidrs"},
     "v1.Endpoint": {
         "endpoint controllers": "targetRef zone",
         _PROXY: "addresses conditions hints hostname nodeName",

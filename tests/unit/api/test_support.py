@@ -206,6 +206,7 @@ SOURCES = {
     "workload controllers": _CONTROLLERS,
     "node controllers": _CONTROLLERS,
     "endpoint controllers": _CONTROLLERS,
+    "network controllers": _CONTROLLERS,
 }
 
 
