@@ -112,6 +112,8 @@ class Filter:
         """Whether this state of an object is selected."""
         if self.namespace and side.namespace != self.namespace:
             return False
+        if (name := self.fields.exact("metadata.name")) and side.name != name:
+            return False  # without decoding it
         if not self.labels.is_empty and not self.labels.matches(side.labels()):
             return False
         return self.fields.is_empty or self.fields.matches(side.fields(self.fields_of))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from orchestrator.server.endpoints.reads import filter_of, wait_for
 from orchestrator.server.list_options import ListOptions
 from orchestrator.server.pages import candidates
 from orchestrator.server.watch_cache import Collection
-from orchestrator.server.watches import Fanned, Filter, Form, Shape, Side, TooSlow, Watcher, encode_event
+from orchestrator.server.watches import Event, Fanned, Filter, Form, Shape, Side, TooSlow, Watcher, encode_event
 
 # Kubernetes' own: the last bookmark comes so long before the end, for the client to resume from.
 _LAST_BOOKMARK_S = 2.0
@@ -28,7 +28,7 @@ _TIMEOUT_MAX_S = 86_400
 # Objects looked at before others get the loop, and bytes written before the client has to have taken them: what a
 # slow client keeps waiting beyond that are lines that it shares with all others.
 _STATE_CHUNK = 200
-_CHUNK_BYTES = 256 << 10
+_CHUNK_BYTES = 64 << 10
 # A client that takes nothing for so long is cut off, and resumes from where it was.
 _WRITE_TIMEOUT_S = 30.0
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
@@ -51,8 +51,10 @@ async def watch(call: Call) -> web.StreamResponse:
     # From here to `add` nothing is awaited: what is read and what is delivered fit without gap or overlap.
     collection = cache.collection(kind.storage)
     wants_state = _wants_state(options)
-    state = _state_of(collection, kind, filter_) if wants_state else ()
-    missed = [] if wants_state else _missed(collection, filter_, form, options.revision or 0)
+    if wants_state:
+        first = _state_of(collection, kind, filter_, form)
+    else:
+        first = missed(collection, kind, filter_, form, options.revision or 0)
     watcher = collection.watchers.join(filter_, form)
     start = watcher.take().revision
     metrics.WATCHES.labels(kind.resource.group_resource).inc()
@@ -60,10 +62,9 @@ async def watch(call: Call) -> web.StreamResponse:
         with call.core.served.watched(kind, watcher):
             response = await _open(call)
             stream = _Stream(response, kind, form)
-            await stream.send_state(state)
+            await stream.send_first(first)
             if wants_state and options.bookmarks:
                 await stream.send([], _bookmark(kind, form.shape, start, annotations={_INITIAL_END: "true"}))
-            await stream.send(missed)
             call.seat.give_back()  # from here on it costs what it has to say, and that is little
             await _follow(call, stream, watcher, options)
             await stream.end()
@@ -84,23 +85,35 @@ def _wants_state(options: ListOptions) -> bool:
     return not options.revision
 
 
-def _state_of(collection: Collection, kind: Kind, filter_: Filter) -> Iterable[bytes | None]:
-    """What is there at this moment, selected as it is taken, so that a slow client keeps little waiting."""
+# What a watch begins with is settled when it begins, but selected and encoded as the client takes it: a slow one keeps
+# little waiting, and others have the loop in between. None is something that is not selected.
+
+
+def _state_of(collection: Collection, kind: Kind, filter_: Filter, form: Form) -> Iterable[bytes | None]:
+    """What is there at this moment."""
     if filter_.is_open:
-        return collection.values(filter_.namespace)
+        return (encode_event("ADDED", form.encode(value)) for value in collection.values(filter_.namespace))
     items = candidates(collection, kind, filter_)
-    return (item[-1] if filter_.matches(Side(*item)) else None for item in items)
+    return (encode_event("ADDED", form.encode(item[-1])) if filter_.matches(Side(*item)) else None for item in items)
 
 
-def _missed(collection: Collection, filter_: Filter, form: Form, revision: int) -> list[bytes]:
+def missed(collection: Collection, kind: Kind, filter_: Filter, form: Form, revision: int) -> Iterable[bytes | None]:
     """What happened after the revision the client has. Raises `Gone` if that is not known any more."""
     if revision == 0:
-        return []  # it wants no state and names no revision: from here on
+        return ()  # it wants no state and names no revision: from here on
     events = collection.since(revision)
     if events is None:
         raise refusals.expired(collection.window_start, revision)
-    lines = (Fanned(event).seen_by(filter_, form) for event in events)
-    return [line for line in lines if line is not None]
+    # Of what happened to all pods, a node's are few: an index tells them from the others without decoding any.
+    wanted = [(index.of, value) for index in kind.indexes if (value := filter_.fields.exact(index.field))]
+    return (
+        Fanned(event).seen_by(filter_, form) if all(_concerns(event, of, value) for of, value in wanted) else None
+        for event in events
+    )
+
+
+def _concerns(event: Event, of: Callable[[bytes], str], value: str) -> bool:
+    return of(event.value) == value or (event.old is not None and of(event.old) == value)
 
 
 async def _open(call: Call) -> web.StreamResponse:
@@ -133,14 +146,14 @@ class _Stream:
         for data in gathered([*lines, bookmark] if bookmark else lines, _CHUNK_BYTES):
             await _write(self._response, data)
 
-    async def send_state(self, state: Iterable[bytes | None]) -> None:
-        """Write what is there (None: something that is not selected), with the loop left to others in between."""
+    async def send_first(self, first: Iterable[bytes | None]) -> None:
+        """Write what the watch begins with (None: nothing), with the loop left to others in between."""
         lines: list[bytes] = []
         size = 0
-        for number, value in enumerate(state, 1):
-            if value is not None:
-                lines.append(encode_event("ADDED", self._form.encode(value)))
-                size += len(lines[-1])
+        for number, line in enumerate(first, 1):
+            if line is not None:
+                lines.append(line)
+                size += len(line)
             if number % _STATE_CHUNK == 0 or size >= _CHUNK_BYTES:
                 await self.send(lines)
                 lines, size = [], 0
