@@ -63,7 +63,8 @@ class BindingPipeline:
                 is_bound = await self._permit(reserved) and await self._bind(reserved)
         finally:
             gate.release()
-        self._settled(reserved, is_bound)
+        with going_on("pod.settling_failed", key=reserved.pod.metadata.key):
+            self._settled(reserved, is_bound)
 
     async def _permit(self, reserved: Reserved) -> bool:
         for plugin in reserved.profile.permits:

@@ -147,7 +147,13 @@ class Scheduler:
         if not change & self._wakes_on:
             return
         happened = Happened(change, self._table.row_of(node), pod)
-        if self._pending.wake(lambda waits_for: waits_for.may_be_over(happened, self._table)):
+
+        def is_over(waits_for: WaitsFor) -> bool:
+            with going_on("pod.waking_failed", key=waits_for.pod.uid):
+                return waits_for.may_be_over(happened, self._table)
+            return True  # in doubt; and what happened is counted, whoever cannot judge it
+
+        if self._pending.wake(is_over):
             self._changed.set()
 
     def _is_ours(self, pod: PodView) -> bool:
@@ -185,16 +191,20 @@ class Scheduler:
 
     async def _cycle(self, pod: PodView, bindings: BindingPipeline) -> None:
         """One turn of one pod: filter and score, reserve; its permit and binding go on beside the next pod's turn."""
-        profile, outcome = self._profiles[pod.spec.scheduler_name], None
+        profile = self._profiles[pod.spec.scheduler_name]
+        # Whatever fails on the way, nothing is bound that was not reserved.
+        outcome: Placed | Unschedulable | None = None
         with going_on("pod.placing_failed", key=pod.metadata.key):
             request = self._demands.request_of(pod)
             started = self._clock.monotonic()
-            outcome = place(request, self._table, profile, self._fixed[pod.spec.scheduler_name])
+            picked = place(request, self._table, profile, self._fixed[pod.spec.scheduler_name])
             PLACE_SECONDS.observe(self._clock.monotonic() - started)
-            if isinstance(outcome, Placed):
-                reserved = Reserved(pod, request, outcome.node, profile)
-                if not self._reserve(reserved):
-                    outcome = None
+            if isinstance(picked, Placed):
+                reserved = Reserved(pod, request, picked.node, profile)
+                if self._reserve(reserved):
+                    outcome = picked
+            else:
+                outcome = picked
         match outcome:
             case Placed():
                 await bindings.start(reserved)
@@ -243,11 +253,11 @@ class Scheduler:
             if newest.spec.node_name != node:
                 self._give_back(reserved)
             return
-        self._give_back(reserved)
-        self._uncount(meta.uid)
         if newest is not None and is_same:
             self._pending.failed(meta.key, **self._turn(newest))
             self._changed.set()
+        self._give_back(reserved)
+        self._uncount(meta.uid)
 
     def _turn(self, pod: PodView) -> _Turn:
         return {"uid": pod.metadata.uid, "priority": pod.spec.priority, "now_s": self._clock.monotonic()}

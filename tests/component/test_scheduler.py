@@ -15,6 +15,7 @@ from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.machinery.errors import Unreachable
 from orchestrator.machinery.kubeconfig import ClientConfig
+from orchestrator.scheduler.changes import Happened
 from orchestrator.scheduler.columns import Mask
 from orchestrator.scheduler.plugins.resources import Fits
 from orchestrator.scheduler.profile import DEFAULT_PROFILE, Profile
@@ -308,6 +309,60 @@ async def test_a_pod_for_which_nothing_can_be_reserved_takes_no_room_and_is_trie
         await client.delete(PODS, "other", "default", grace_s=0)
         turnstile.has_any = True
         await pod_when(client, "p", is_bound)
+
+
+class JamsOnce(Turnstile):
+    """Fails at the first reservation in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_jammed = False
+
+    def reserve(self, pod: PodRequest, node: str) -> bool:
+        if not self.has_jammed:
+            self.has_jammed = True
+            raise ZeroDivisionError
+        return super().reserve(pod, node)
+
+
+async def test_a_pod_whose_reservation_fails_unforeseen_is_bound_only_once_it_is_reserved(
+    api_server: RunningServer, client: Client
+) -> None:
+    turnstile = JamsOnce()
+    profile = replace(DEFAULT_PROFILE, reservers=(turnstile,))
+    async with api_server.client("scheduler") as own, running(own, {NAME: profile}):
+        await add_node(client, "n1")
+        made = await client.create(PODS, a_pod("p"), "default", into=dict)
+        await pod_when(client, "p", is_bound)
+        assert turnstile.held == {made["metadata"]["uid"]}
+
+
+class CannotJudge(Fits):
+    """Fails when it is asked whether a change may help a pod of these, as only a fault of our own would."""
+
+    def may_help(self, pod: PodRequest, happened: Happened, nodes: NodeTable) -> bool:
+        if "example.org/choke" in pod.demand.amounts:
+            raise ZeroDivisionError
+        return super().may_help(pod, happened, nodes)
+
+
+async def test_a_waiting_pod_that_no_change_can_be_judged_for_keeps_no_other_from_being_woken_or_counted(
+    api_server: RunningServer, client: Client
+) -> None:
+    profile = replace(DEFAULT_PROFILE, filters=(CannotJudge(),))
+    async with api_server.client("scheduler") as own, running(own, {NAME: profile}):
+        await add_node(client, "n1", cpu="2")
+        choking = a_pod("choking", cpu="1")
+        resources = {"requests": {"example.org/choke": "1"}, "limits": {"example.org/choke": "1"}}
+        choking["spec"]["containers"][0]["resources"] = resources
+        await client.create(PODS, choking, "default", into=bytes)
+        await client.create(PODS, a_pod("first", cpu="2"), "default", into=bytes)
+        await pod_when(client, "first", is_bound)
+        await client.create(PODS, a_pod("second", cpu="2"), "default", into=bytes)
+        for name in ("choking", "second"):
+            await pod_when(client, name, lambda pod: bool(pod["status"].get("conditions")))
+        await client.delete(PODS, "first", "default", grace_s=0)
+        await pod_when(client, "second", is_bound)
 
 
 async def test_a_scheduler_that_takes_over_counts_what_the_one_before_it_bound(

@@ -71,6 +71,21 @@ async def test_what_an_answer_means(
     assert answers.looks == looks
 
 
+async def test_whoever_fails_at_what_an_answer_means_ends_no_other_binding() -> None:
+    told: list[str] = []
+
+    def settled(reserved: Reserved, is_bound: bool) -> None:
+        told.append(reserved.node)
+        if reserved.node == "n1":
+            raise ZeroDivisionError
+
+    async with asyncio.TaskGroup() as group:
+        pipeline = BindingPipeline(cast("Client", Answers(None, None)), group, settled)
+        for node in ("n1", "n2"):
+            await pipeline.start(Reserved(POD, request_of(POD), node, DEFAULT_PROFILE))
+    assert told == ["n1", "n2"]
+
+
 async def test_a_cancelled_binding_tells_nothing_and_lets_go() -> None:
     told: list[bool] = []
 

@@ -357,6 +357,27 @@ def test_a_node_with_fewer_taints_that_would_rather_not_is_preferred() -> None:
     assert [FewTaints().normalised(raw)[table.row_of(name)] for name in ("two", "three", "none")] == [0.5, 0, 1]
 
 
+def test_what_several_fixed_scorers_say_of_a_node_adds_up_by_their_weights() -> None:
+    soft = Taint(key="k", effect="PreferNoSchedule")
+    table = a_table(
+        a_node("tainted", labels={"disk": "ssd"}, taints=[soft]),
+        a_node("both", labels={"disk": "ssd"}),
+        a_node("neither", taints=[soft]),
+        a_node("plain"),
+    )
+    preferred = (PreferredSchedulingTerm(weight=10, preference=a_term("disk", "In", "ssd")),)
+    fixed = FixedCache().of(Constraints(affinity=NodeAffinity(preferred=preferred)), table, DEFAULT_PROFILE)
+    assert fixed.score is not None
+    weights = {scorer.name: weight for scorer, weight in DEFAULT_PROFILE.fixed_scorers}
+    taints, affinity = weights["PreferNoSchedule"], weights["PreferredNodeAffinity"]
+    assert {name: fixed.score[table.row_of(name)] for name in ("tainted", "both", "neither", "plain")} == {
+        "tainted": affinity,
+        "both": taints + affinity,
+        "neither": 0,
+        "plain": taints,
+    }
+
+
 def test_rows_without_a_node_do_not_set_the_measure_of_a_preference() -> None:
     terms = (a_term("disk", "NotIn", "ssd", "hdd"), a_term("disk", "In", "ssd"))
     preferred = tuple(PreferredSchedulingTerm(weight=10 * (2 - n), preference=term) for n, term in enumerate(terms))
