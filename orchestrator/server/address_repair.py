@@ -7,10 +7,13 @@ such objects, somebody changed them by hand, or the settings are others now.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
 from orchestrator.api import codec
+from orchestrator.api.codec import Malformed
 from orchestrator.api.objects import Object
 from orchestrator.api.resources import IPADDRESSES, SERVICES
 from orchestrator.machinery.clock import Clock, timestamp
@@ -29,7 +32,7 @@ from orchestrator.server.service_addresses import (
     view_of,
 )
 from orchestrator.server.watch_cache import WatchCache, key_of
-from orchestrator.server.watches import revision_of
+from orchestrator.server.watches import name_of, revision_of
 from orchestrator.store.base import Delete, Operation, Put, RevisionMismatch, Store, StoreFailed
 
 logger = get_logger(__name__)
@@ -61,13 +64,14 @@ class Findings:
 def decide(addresses: ServiceAddresses, objects: Objects, *, now: str, chance: Random) -> Findings:
     """Compare the Services with what is stored of their addresses and ports. Pure."""
     found = Findings()
-    services = [view for value in objects.list(SERVICES) if (view := view_of(value)) is not None]
+    services = _readable(found, objects.list(SERVICES))
     # Who came first by name keeps what two have; nothing else is known of which of them that was.
     owners: dict[str, ServiceView] = {}
     ports: dict[int, str] = {}
     for service in sorted(services, key=lambda one: (one.metadata.namespace, one.metadata.name)):
         name = f"{service.metadata.namespace}/{service.metadata.name}"
-        if service.address and owners.setdefault(service.address, service) is not service:
+        address = str(ipaddress.ip_address(service.address)) if service.address else ""
+        if address and owners.setdefault(address, service) is not service:
             found.conflicts.append(f"service {name}: its address {service.address} is another service's as well")
         for port in service.node_ports:
             if ports.setdefault(port, name) != name:
@@ -80,6 +84,21 @@ def decide(addresses: ServiceAddresses, objects: Objects, *, now: str, chance: R
         put = Put(key_of(RANGES, "", NODE_PORTS), addresses.ports_object(wanted))
         found.steps.append(Step(put, stored.revision, "the range of node ports says other than the services"))
     return found
+
+
+def _readable(found: Findings, values: Iterable[bytes]) -> list[ServiceView]:
+    """The Services that can be compared; one that cannot is told of, and keeps nobody from putting right the others."""
+    services: list[ServiceView] = []
+    for value in values:
+        try:
+            service = view_of(value)
+            if service.address:
+                ipaddress.ip_address(service.address)
+        except (Malformed, ValueError):
+            found.conflicts.append(f"service {name_of(value)}: what it says of its address cannot be read")
+        else:
+            services.append(service)
+    return services
 
 
 def _addresses(
@@ -132,10 +151,20 @@ async def _carried_out(store: Store, step: Step) -> bool:
 
 
 async def keep_repaired(
-    store: Store, cache: WatchCache, addresses: ServiceAddresses, clock: Clock, chance: Random
+    store: Store,
+    cache: WatchCache,
+    addresses: ServiceAddresses,
+    clock: Clock,
+    chance: Random,
+    *,
+    every_s: float = _EVERY_S,
 ) -> None:
-    """Look at it again and again, for ever."""
+    """Look at it again and again, for ever. A store that does not answer in time is asked again the next time."""
     while True:
-        await asyncio.sleep(_EVERY_S)
-        await cache.wait_fresh()
+        await asyncio.sleep(every_s)
+        try:
+            await cache.wait_fresh()
+        except TimeoutError:
+            logger.warning("addresses.not_looked_at", why="the store does not say in time what is newest")
+            continue
         await repair(store, cache, addresses, clock, chance)

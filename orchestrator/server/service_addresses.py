@@ -120,6 +120,9 @@ class ServiceAddresses:
 
     def __init__(self, *, service_cidr: str, node_ports: tuple[int, int]) -> None:
         self.network = ipaddress.ip_network(service_cidr)
+        # Neither the network's own address nor, with IPv4, the one that means everybody.
+        self._first = int(self.network.network_address) + 1
+        self._last = int(self.network.broadcast_address) - (1 if self.network.version == 4 else 0)
         self.node_ports = node_ports
 
     def plan(self, new: Object | None, old: Object | None, world: World) -> tuple[Claim, list[Problem]]:
@@ -127,7 +130,7 @@ class ServiceAddresses:
 
         `new` is None for a service that goes.
         """
-        before = view_of(old)
+        before = view_of(old) if old is not None else None
         claim, problems = Claim(), list[Problem]()
         if new is not None and new["spec"].get("type", "ClusterIP") != "ExternalName":
             problems += self._choose_address(new, before, world)
@@ -135,7 +138,7 @@ class ServiceAddresses:
                 problems += self._choose_ports(new["spec"], before, world)
         if problems:
             return claim, problems
-        after = view_of(new)
+        after = view_of(new) if new is not None else None
         self._claim_address(claim, before, after, world)
         self._claim_ports(claim, before, after, world)
         return claim, []
@@ -161,7 +164,7 @@ class ServiceAddresses:
             address = ipaddress.ip_address(asked)
         except ValueError:
             return "must be a valid IP address"
-        if address not in self.network:
+        if not self._first <= int(address) <= self._last or address.version != self.network.version:
             return f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {self.network}"
         taken = _written(world, str(address))
         # One that was written for this very name by hand, or is left from before a repair, is its own.
@@ -170,7 +173,7 @@ class ServiceAddresses:
         return "provided IP is already allocated"
 
     def _free_address(self, world: World) -> str:
-        first, last = int(self.network.network_address) + 1, int(self.network.broadcast_address) - 1
+        first, last = self._first, self._last
         # Below this are the addresses that people ask for by number, as Kubernetes leaves them.
         low = min(first + min(max(16, self.network.num_addresses // 16), 256), last)
 
@@ -225,7 +228,7 @@ class ServiceAddresses:
         # At most one change of a collection fits into a commit: a service whose address changes gives the old one
         # back by the repair. Kubernetes lets nobody change it.
         if has and after is not None:
-            key = key_of(IPADDRESSES, "", has)
+            key = key_of(IPADDRESSES, "", str(ipaddress.ip_address(has)))
             stored = _written(world, has)
             if stored is None:
                 claim.put(key, codec.encode_unstamped(self.address_object(after, world.dice.uid(), world.timestamp)), 0)
@@ -233,7 +236,7 @@ class ServiceAddresses:
             stored = _written(world, had)
             meta = before.metadata
             if stored is not None and codec.decode_into(stored, AddressView).belongs_to(meta.namespace, meta.name):
-                claim.delete(key_of(IPADDRESSES, "", had), revision_of(stored))
+                claim.delete(key_of(IPADDRESSES, "", str(ipaddress.ip_address(had))), revision_of(stored))
 
     def _claim_ports(self, claim: Claim, before: ServiceView | None, after: ServiceView | None, world: World) -> None:
         had, has = (one.node_ports if one is not None else frozenset[int]() for one in (before, after))
@@ -279,13 +282,11 @@ class ServiceAddresses:
 
 def _written(world: World, address: str) -> bytes | None:
     """The IPAddress that says whose this address is."""
-    return world.objects.get(IPADDRESSES, "", address)
+    return world.objects.get(IPADDRESSES, "", str(ipaddress.ip_address(address)))
 
 
-def view_of(service: Object | bytes | None) -> ServiceView | None:
+def view_of(service: Object | bytes) -> ServiceView:
     """What of it is shared with others."""
-    if service is None:
-        return None
     return codec.decode_into(service if isinstance(service, bytes) else codec.encode(service), ServiceView)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
@@ -17,10 +18,12 @@ from orchestrator.api.resources import IPADDRESSES, SERVICES, Resource
 from orchestrator.server import address_repair
 from orchestrator.server.dice import Dice, thrown
 from orchestrator.server.service_addresses import NODE_PORTS, RANGES, ServiceAddresses, decode_ports
-from orchestrator.server.watch_cache import key_of
+from orchestrator.server.watch_cache import WatchCache, key_of
 from orchestrator.server.watches import revision_of
 from orchestrator.server.writing.claims import Claim
 from orchestrator.store.base import Operation, Put, collection_of
+from orchestrator.store.memory import MemoryStore
+from tests.support.time import ManualClock
 
 ADDRESS = "provided IP is already allocated"
 
@@ -146,6 +149,27 @@ def test_a_wanted_address_is_kept_and_refused_to_the_next() -> None:
     [outside] = model.put(a_service("t", clusterIP="10.1.0.1"))
     assert "is not in the valid range. The range of valid IPs is 10.96.0.0/16" in outside
     assert model.taken == {"10.96.0.10"}
+
+
+@pytest.mark.parametrize("end", ["10.96.0.0", "10.96.255.255"])
+def test_the_ends_of_the_range_are_no_services_address(end: str) -> None:
+    model = Model()
+    assert model.put(a_service(clusterIP=end)) == [
+        f'spec.clusterIPs: Invalid value: ["{end}"]: failed to allocate IP {end}: the provided IP ({end}) is not in '
+        "the valid range. The range of valid IPs is 10.96.0.0/16"
+    ]
+
+
+def test_an_address_is_one_however_it_is_written() -> None:
+    model = Model(cidr="fd00::/112")
+    service = a_service("a", clusterIP="FD00::00a1")
+    assert model.put(service) == []
+    assert model.taken == {"fd00::a1"}
+    assert ADDRESS in model.put(a_service("b", clusterIP="fd00::a1"))[0]
+    assert model.repair() == []
+    model.remove(service)
+    assert model.taken == set()
+
 
 
 @pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"type": "ExternalName"}])
@@ -300,3 +324,44 @@ def test_two_services_with_one_address_are_told_apart_by_nobody_but_their_owners
         "service default/b: its address 10.96.0.9 is another service's as well",
         "service default/b: its node port 30001 is default/a's as well",
     ]
+
+
+@pytest.mark.parametrize("spec", [b'{"clusterIP":"of old","clusterIPs":["of old"]}', b'{"ports":"none"}'])
+def test_a_service_that_cannot_be_read_keeps_nobody_from_repairing_the_others(spec: bytes) -> None:
+    model = Model()
+    assert model.put(a_service("a")) == []
+    address = model.taken.pop()
+    del model.stored[key_of(IPADDRESSES, "", address)]
+    odd = b'{"metadata":{"name":"odd","namespace":"default"},"spec":%b}' % spec
+    model.stored[key_of(SERVICES, "default", "odd")] = codec.stamp(odd, 1)
+    assert model.findings().conflicts == ["service odd: what it says of its address cannot be read"]
+    assert model.repair() == [f"address {address} was not written down"]
+
+
+class Slow(WatchCache):
+    """The cache of a store that does not answer in time, until it does."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.asked = 0
+        self.again = asyncio.Event()
+
+    async def wait_fresh(self) -> bool:
+        self.asked += 1
+        if self.asked < 3:
+            raise TimeoutError
+        self.again.set()
+        await asyncio.Event().wait()
+        return False
+
+
+async def test_a_store_that_does_not_answer_in_time_does_not_end_the_repair() -> None:
+    cache = Slow()
+    repairing = asyncio.create_task(
+        address_repair.keep_repaired(MemoryStore(), cache, Model().addresses, ManualClock(), Random(1), every_s=0)
+    )
+    again = asyncio.create_task(cache.again.wait())
+    await asyncio.wait((repairing, again), return_when=asyncio.FIRST_COMPLETED)
+    assert not repairing.done()
+    repairing.cancel()
+    await asyncio.wait((repairing, again))
