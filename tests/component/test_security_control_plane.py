@@ -157,9 +157,11 @@ async def test_every_namespace_has_the_ca(admin: Client, control_plane: ControlP
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 403), ("/api", 403), ("/metrics", 403)],
+    [("/healthz", 200), ("/livez", 200), ("/readyz", 200), ("/version", 200), ("/api", 403), ("/metrics", 403)],
 )
-async def test_nobody_sees_more_than_the_health(control_plane: ControlPlane, path: str, status: int) -> None:
+async def test_nobody_sees_more_than_the_health_and_the_version(
+    control_plane: ControlPlane, path: str, status: int
+) -> None:
     tls = ClientConfig(server=control_plane.url, ca=control_plane.admin().ca).ssl_context()
     async with aiohttp.ClientSession() as session, session.get(control_plane.url + path, ssl=tls) as response:
         await response.read()

@@ -23,10 +23,8 @@ _EVENTS = Rule(
     resources=("events",),
 )
 _HEALTH = Rule(verbs=("get",), paths=("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*"))
-_DISCOVERY = Rule(
-    verbs=("get",),
-    paths=("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"),
-)
+_VERSION = Rule(verbs=("get",), paths=("/version", "/version/"))
+_DISCOVERY = Rule(verbs=("get",), paths=("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"))
 _ABOUT_ONESELF = (
     Rule(
         verbs=("create",),
@@ -73,8 +71,8 @@ _BOOTSTRAP_RULES = (
 
 BY_GROUP: Mapping[str, tuple[Rule, ...]] = {
     MASTERS: (Rule(verbs=EVERYTHING, groups=EVERYTHING, resources=EVERYTHING, paths=EVERYTHING),),
-    AUTHENTICATED: (_HEALTH, _DISCOVERY, *_ABOUT_ONESELF),
-    UNAUTHENTICATED: (_HEALTH,),
+    AUTHENTICATED: (_HEALTH, _VERSION, _DISCOVERY, *_ABOUT_ONESELF),
+    UNAUTHENTICATED: (_HEALTH, _VERSION),
     "system:monitoring": (Rule(verbs=("get",), paths=("/metrics", "/metrics/*")),),
     "system:serviceaccounts": (_ISSUER_DISCOVERY,),
     BOOTSTRAPPERS: _BOOTSTRAP_RULES,

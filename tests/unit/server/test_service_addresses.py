@@ -171,7 +171,6 @@ def test_an_address_is_one_however_it_is_written() -> None:
     assert model.taken == set()
 
 
-
 @pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"type": "ExternalName"}])
 def test_services_without_an_address_take_none(spec: Object) -> None:
     model = Model()
