@@ -10,6 +10,7 @@ from aiohttp import web
 
 from orchestrator.api import codec, yaml_text
 from orchestrator.api.codec import Malformed
+from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.schema import walker
 from orchestrator.api.schema.shapes import Schema
@@ -54,6 +55,24 @@ async def read_object(call: Call, api_version: str, kind: str) -> Object:
     if validation == "Warn":
         call.warn(*findings.as_warnings())
     return obj
+
+
+def check_place(call: Call, kind: Kind, obj: Object) -> None:
+    """See that the object's namespace is the URL's, and fill it in. Raises `BadRequest`."""
+    if not kind.resource.namespaced:
+        return
+    namespace, own = call.request.namespace, obj["metadata"].get("namespace")
+    if own and own != namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    obj["metadata"]["namespace"] = namespace
+
+
+def check_named(call: Call, kind: Kind, obj: Object) -> None:
+    """See that what was sent is meant for the object of the URL. Raises `BadRequest`."""
+    check_place(call, kind, obj)
+    name, own = call.request.name, obj["metadata"].get("name")
+    if own and own != name:
+        raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
 
 
 def is_large(size: int, content_type: str = "") -> bool:

@@ -69,10 +69,9 @@ def transform_of(call: Call, kind: Kind, patch: Patch) -> Callable[[Object], Obj
 
     def transform(old: Object) -> Object:
         obj = applied(call, patch, old, resource.api_version, resource.kind)
-        name = old["metadata"]["name"]
-        own = obj["metadata"].get("name") or ""
-        if own != name:
-            raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
+        if not obj["metadata"].get("name"):
+            raise BadRequest(f"the name of the object () does not match the name on the URL ({call.request.name})")
+        bodies.check_named(call, kind, obj)
         return obj
 
     return transform

@@ -57,6 +57,13 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> Conflict:
     return Conflict(message, details=_details(resource, name))
 
 
+def conflict_of_kind(resource: Resource, name: str, why: str) -> Conflict:
+    """A precondition does not fit what is there. Kubernetes puts the kind where elsewhere the resource stands."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = {**_details(resource, name), "kind": resource.kind}
+    return Conflict(f'Operation cannot be fulfilled on {kind} "{name}": {why}', details=details)
+
+
 def invalid(resource: Resource, name: str, problems: Sequence[Problem]) -> Invalid:
     """The object breaks rules of its kind."""
     return Invalid.of(group=resource.group, kind=resource.kind, name=name, problems=problems)

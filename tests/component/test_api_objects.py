@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import asyncio
 import io
 import json
@@ -221,8 +222,13 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(client: Client) 
 
 async def test_a_deletion_can_name_the_one_it_means(client: Client) -> None:
     await client.create(CONFIGMAPS, a_configmap(), "default", into=bytes)
-    with pytest.raises(Conflict, match="Precondition failed: UID in precondition: other, UID in object meta"):
+    with pytest.raises(Conflict) as refused:
         await client.delete(CONFIGMAPS, "c", "default", uid="other")
+    assert re.fullmatch(
+        r'Operation cannot be fulfilled on ConfigMap "c": the UID in the precondition \(other\) does not match the UID '
+        r"in record \([0-9a-f-]{36}\)\. The object might have been deleted and then recreated",
+        refused.value.message,
+    )
     with pytest.raises(BadRequest, match="unable to decode the body as DeleteOptions"):
         await client.request("DELETE", CONFIGMAPS.path("default", "c"), body=b'{"preconditions":"x"}')
     await client.delete(CONFIGMAPS, "c", "default")

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from orchestrator.api import codec
-from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS
+from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS, SERVICEACCOUNTS
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.errors import ApiError, Invalid, NotFound
+from orchestrator.machinery.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
 from tests.support.server import RunningServer, a_configmap, a_pod
 
 SCALE: dict[str, Any] = {
@@ -149,3 +149,69 @@ async def test_a_namespace_on_what_has_none_is_cleared(admin: Client) -> None:
 async def test_a_token_is_asked_for_with_options_that_mean_something(admin: Client) -> None:
     with pytest.raises(Invalid, match="dryRun: Unsupported value"):
         await send(admin, "POST", SERVICEACCOUNTS.path("default", "default", "token") + "?dryRun=foo", TOKEN)
+
+
+#: Every way to send a body to an object that is there, and a body of the sort.
+TO_ONE = [
+    pytest.param("PUT", CONFIGMAPS.path("default", "c"), a_configmap(a="2"), id="update"),
+    pytest.param("PATCH", CONFIGMAPS.path("default", "c"), LABEL, id="patch"),
+    pytest.param("PATCH", PODS.path("default", "p", "status"), BOUND, id="status"),
+    pytest.param("PUT", DEPLOYMENTS.path("default", "d", "scale"), SCALE, id="scale"),
+    pytest.param("PATCH", DEPLOYMENTS.path("default", "d", "scale"), {"spec": {"replicas": 9}}, id="scale-patch"),
+    pytest.param("POST", PODS.path("default", "p", "binding"), BINDING, id="binding"),
+    pytest.param("POST", PODS.path("default", "p", "eviction"), EVICTION, id="eviction"),
+]
+
+
+@pytest.mark.parametrize(
+    ("meant", "why"),
+    [
+        pytest.param(
+            {"name": "other"}, r"the name of the object \(other\) does not match the name on the URL \(.\)", id="name"
+        ),
+        pytest.param(
+            {"namespace": "kube-system"},
+            "the namespace of the provided object does not match the namespace sent on the request",
+            id="namespace",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("method", "path", "body"), TO_ONE)
+async def test_a_body_that_is_meant_for_another_object_changes_nothing(
+    api_server: RunningServer, method: str, path: str, body: dict[str, Any], meant: dict[str, str], why: str
+) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap(a="1"), "default", into=bytes)
+        await client.create(PODS, a_pod("p"), "default", into=bytes)
+        await client.create(DEPLOYMENTS, DEPLOYMENT, "default", into=bytes)
+        before = await api_server.store.newest_revision()
+        sent = codec.encode({**body, "metadata": {**body.get("metadata", {}), **meant}})
+        with pytest.raises(BadRequest, match=why):
+            await client.request(method, path, body=sent, content_type=MERGE if method == "PATCH" else "")
+        assert await api_server.store.newest_revision() == before
+
+
+async def test_an_update_of_an_object_that_is_gone_creates_no_namesake_of_the_one_that_was_meant(
+    api_server: RunningServer,
+) -> None:
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l", "uid": "u"}, "spec": {}}
+    async with api_server.client() as client:
+        with pytest.raises(Conflict, match="Precondition failed: UID in precondition: u, UID in object meta: "):
+            await client.update(LEASES, "l", lease, "default", into=bytes)
+        with pytest.raises(NotFound):
+            await client.get(LEASES, "l", "default", into=bytes)
+
+
+async def test_when_an_object_goes_is_no_clients_to_say(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        body = a_pod("p", nodeName="n1")
+        await client.create(PODS, body, "default", into=bytes)
+        await client.delete(PODS, "p", "default", grace_s=60)
+        seen = await client.get(PODS, "p", "default", into=dict)
+        await client.delete(PODS, "p", "default", grace_s=5)
+        hastened = (await client.get(PODS, "p", "default", into=dict))["metadata"]
+        del seen["metadata"]["resourceVersion"]
+        seen["metadata"]["annotations"] = {"a": "b"}
+        after = (await client.update(PODS, "p", seen, "default", into=dict))["metadata"]
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+            assert after[field] == hastened[field]

@@ -8,7 +8,7 @@ from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.printing.workloads import SCALES
 from orchestrator.machinery.clock import timestamp
-from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
+from orchestrator.machinery.errors import Conflict, Invalid
 from orchestrator.server import bodies, forms, patching, refusals
 from orchestrator.server.answers import Answer, success
 from orchestrator.server.conversion import decoded
@@ -45,14 +45,12 @@ async def answer(call: Call) -> Answer:
     raise refusals.not_allowed()
 
 
-async def _posted(call: Call, door: Post) -> Object:
+async def _posted(call: Call, kind: Kind, door: Post) -> Object:
     """What was posted, valid and meant for the object that the request names."""
     body = await bodies.read_object(call, door.api_version, door.kind)
-    name, own = call.request.name, body["metadata"].get("name")
-    if own and own != name:
-        raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
+    bodies.check_named(call, kind, body)
     if problems := door.validate_body(body):
-        raise Invalid.of(group=door.group, kind=door.kind, name=name, problems=problems)
+        raise Invalid.of(group=door.group, kind=door.kind, name=call.request.name, problems=problems)
     return body
 
 
@@ -65,7 +63,7 @@ def _admit(call: Call, kind: Kind, door: Post, body: Object) -> None:
 
 async def _act(call: Call, kind: Kind, door: Act) -> Answer:
     """What is posted changes the object, unless it does not fit."""
-    body = await _posted(call, door)
+    body = await _posted(call, kind, door)
     _admit(call, kind, door, body)
     name, uid, now = call.request.name, body["metadata"].get("uid"), timestamp(call.core.clock.now())
 
@@ -86,7 +84,7 @@ async def _act(call: Call, kind: Kind, door: Act) -> Answer:
 
 async def _remove(call: Call, kind: Kind, door: Removal) -> Answer:
     """A deletion that disruption budgets may refuse; until there are such, it is a deletion."""
-    body = await _posted(call, door)
+    body = await _posted(call, kind, door)
     asked = options.of_deletion(body.get("deleteOptions") or {}, {})
     _admit(call, kind, door, body)
     await shell.remove(call, kind, asked, door=door)
@@ -99,6 +97,7 @@ async def _issue(call: Call, kind: Kind, door: Issue) -> Answer:
     if issuer is None:
         raise refusals.no_such_resource()
     body = await bodies.read_object(call, door.api_version, door.kind)
+    bodies.check_named(call, kind, body)
     name, namespace = call.request.name, call.request.namespace
     _admit(call, kind, door, body)
     return Answer.of(issuer.issue(body, namespace=namespace, name=name), 201)
@@ -126,6 +125,7 @@ async def _scale(call: Call, kind: Kind, door: Scale) -> Answer:
 
     def transform(obj: Object) -> Object:
         scale = wanted(door.shown(obj))
+        bodies.check_named(call, kind, scale)
         if problems := door.validate_body(scale):
             raise Invalid.of(group=door.group, kind=door.kind, name=name, problems=problems)
         door.apply(obj, scale)

@@ -7,7 +7,7 @@ from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import BadRequest, NotFound
-from orchestrator.server import bodies, forms, metrics, patching
+from orchestrator.server import bodies, forms, metrics, patching, refusals
 from orchestrator.server.answers import Answer
 from orchestrator.server.authorization.chain import refusal
 from orchestrator.server.authorization.questions import attributes_of
@@ -44,7 +44,7 @@ def _sketch(call: Call, kind: Kind) -> Sketch | None:
 
 
 def _check_new(call: Call, kind: Kind, obj: Object) -> None:
-    check_place(call, kind, obj)
+    bodies.check_place(call, kind, obj)
     if obj["metadata"].get("resourceVersion", "") not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
 
@@ -69,10 +69,7 @@ async def update(call: Call, *, door: Writes = MAIN) -> Answer:
     kind, name = call.kind, call.request.name
     forms.check(call)
     body = await bodies.read_object(call, kind.resource.api_version, kind.resource.kind)
-    check_place(call, kind, body)
-    own = body["metadata"].get("name")
-    if own and own != name:
-        raise BadRequest(f"the name of the object ({own}) does not match the name on the URL ({name})")
+    bodies.check_named(call, kind, body)
     body["metadata"]["name"] = name
     try:
         stored = await shell.change(call, kind, lambda old: codec.copied(body), door=door)
@@ -80,6 +77,9 @@ async def update(call: Call, *, door: Writes = MAIN) -> Answer:
         if kind.strategy.must_exist_for_update or door.name or (body["metadata"].get("resourceVersion") or "0") != "0":
             raise
         _check_may_create(call)
+        if uid := body["metadata"].get("uid"):
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+            raise refusals.conflict(kind.resource, name, why) from None
         stored = await shell.create(call, kind, body)
         return forms.one(call, kind, stored.value, 201)
     return forms.one(call, kind, stored.value)
@@ -100,13 +100,3 @@ async def patch(call: Call, *, door: Writes = MAIN) -> Answer:
     transform = patching.transform_of(call, kind, await patching.read(call))
     stored = await shell.change(call, kind, transform, door=door)
     return forms.one(call, kind, stored.value)
-
-
-def check_place(call: Call, kind: Kind, obj: Object) -> None:
-    """See that the object's namespace is the URL's, and fill it in."""
-    if not kind.resource.namespaced:
-        return
-    namespace, own = call.request.namespace, obj["metadata"].get("namespace")
-    if own and own != namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-    obj["metadata"]["namespace"] = namespace

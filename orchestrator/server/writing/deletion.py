@@ -42,15 +42,16 @@ Deletion = Remove | Mark | Nothing
 def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None:
     """Raises `Conflict` if the object is not the one that was meant."""
     meta = obj["metadata"]
-    for asked, field, words in (
-        (options.uid, "uid", "UID"),
-        (options.resource_version, "resourceVersion", "ResourceVersion"),
+    for asked, field, words, end in (
+        (options.uid, "uid", "UID", "deleted and then recreated"),
+        (options.resource_version, "resourceVersion", "ResourceVersion", "modified"),
     ):
         if asked and asked != meta.get(field):
             why = (
-                f"Precondition failed: {words} in precondition: {asked}, {words} in object meta: {meta.get(field, '')}"
+                f"the {words} in the precondition ({asked}) does not match the {words} in record "
+                f"({meta.get(field, '')}). The object might have been {end}"
             )
-            raise refusals.conflict(kind.resource, meta["name"], why)
+            raise refusals.conflict_of_kind(kind.resource, meta["name"], why)
 
 
 def decide(kind: Kind, old: Object, options: DeleteOptions, *, now: float) -> Deletion:

@@ -18,7 +18,9 @@ _SERVER_SET = (
     "deletionGracePeriodSeconds",
     "managedFields",  # kept for nobody until server-side apply needs them
 )
-_KEPT = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_KEPT = ("name", "namespace", "uid", "creationTimestamp")
+# Whatever a client says: it may have read the object before its deletion was hastened.
+_OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 def named(obj: Object, dice: Dice) -> bool:
@@ -54,6 +56,9 @@ def fill_changed(obj: Object, old: Object, *, has_generation: bool) -> None:
     metadata, before = obj["metadata"], old["metadata"]
     for field in _KEPT:
         if metadata.get(field) is None and field in before:
+            metadata[field] = before[field]
+    for field in _OF_DELETION:
+        if before.get(field) is not None:
             metadata[field] = before[field]
     for field in ("resourceVersion", "selfLink", "managedFields"):
         metadata.pop(field, None)

@@ -126,9 +126,9 @@ def test_a_namespace_says_that_it_is_terminating() -> None:
 def test_preconditions() -> None:
     assert CONFIGMAP is not None
     check_preconditions(CONFIGMAP, an_object(), DeleteOptions(uid="u", resource_version="5"))
-    with pytest.raises(Conflict, match="UID in precondition: v, UID in object meta: u"):
+    with pytest.raises(Conflict, match=r"the UID in the precondition \(v\) does not match the UID in record \(u\)"):
         check_preconditions(CONFIGMAP, an_object(), DeleteOptions(uid="v"))
-    with pytest.raises(Conflict, match="ResourceVersion in precondition: 4"):
+    with pytest.raises(Conflict, match=r"the ResourceVersion in the precondition \(4\) does not"):
         check_preconditions(CONFIGMAP, an_object(), DeleteOptions(resource_version="4"))
 
 
