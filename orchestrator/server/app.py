@@ -85,6 +85,8 @@ class ServerSettings:
     """How large, how many and how slow bodies may be."""
     bookmark_every_s: float = 60.0
     """Between a watch's bookmarks: often enough that a client which comes back finds its revision in the window."""
+    commit_s: float = 60.0
+    """How long the store may take for a write before its request is given up; Kubernetes' limit of a request."""
 
 
 def build_server(
@@ -126,6 +128,7 @@ def build_server(
         forward=forward,
         documents=documents or {},
         bookmark_every_s=chosen.bookmark_every_s,
+        commit_s=chosen.commit_s,
         has_started=has_started,
     )
     return ApiServer(core, chosen)

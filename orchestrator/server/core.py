@@ -71,6 +71,8 @@ class Core:
     documents: Mapping[str, Object] = field(default_factory=dict)
     #: How often a watch that asked for bookmarks gets one.
     bookmark_every_s: float = 60.0
+    #: How long a write is waited for.
+    commit_s: float = 60.0
     #: False while the objects that a cluster starts with are being written: alive, but not ready.
     has_started: Callable[[], bool] = lambda: True
     #: Where what takes long (large bodies) is done, so that others keep the event loop.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aiohttp
 import pytest
@@ -12,10 +12,12 @@ import pytest
 from orchestrator.api import codec
 from orchestrator.api.resources import CONFIGMAPS, LEASES, PODS
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.errors import BadRequest, NotFound, TooManyRequests
+from orchestrator.machinery.errors import BadRequest, GatewayTimeout, NotFound, TooManyRequests
 from orchestrator.server.app import ServerSettings
 from orchestrator.server.gate.gate import GateLimits
 from orchestrator.server.gate.intake import IntakeLimits
+from orchestrator.store.base import Operation
+from orchestrator.store.memory import MemoryStore
 from tests.support.server import AllowAll, RunningServer, a_configmap, a_running_server
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -128,6 +130,28 @@ async def test_tables_and_partial_lists_in_pieces_are_whole() -> None:
                 assert answer.status == 200
             async with session.get(f"{url}?limit=1", headers={"Accept": _TABLE}) as answer:  # the connection is good
                 assert len((await answer.json())["rows"]) == 1
+
+
+class Stuck(MemoryStore):
+    """Its disk does not answer any more, once told so; what was asked of it then is never done."""
+
+    is_stuck = False
+
+    async def commit(self, operations: Sequence[Operation], expectations: Mapping[str, int]) -> int:
+        if self.is_stuck:
+            await asyncio.Event().wait()
+        return await super().commit(operations, expectations)
+
+
+async def test_a_write_that_the_store_does_not_answer_gives_its_seat_back() -> None:
+    store = Stuck()
+    settings = ServerSettings(gate=GateLimits(seats=12), commit_s=0.05)
+    async with a_running_server(store=store, settings=settings) as server, server.client("controllers") as client:
+        store.is_stuck = True
+        for number in range(30):
+            with pytest.raises(GatewayTimeout, match="request did not complete within requested timeout"):
+                await client.create(CONFIGMAPS, a_configmap(f"c{number}"), "default", into=bytes)
+        await client.list(CONFIGMAPS, "default", into=bytes)
 
 
 async def test_malformed_bodies_hold_nothing_afterwards(api_server: RunningServer) -> None:

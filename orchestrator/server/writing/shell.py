@@ -14,7 +14,7 @@ from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import invalid
-from orchestrator.machinery.errors import AlreadyExists, ServiceUnavailable
+from orchestrator.machinery.errors import AlreadyExists, GatewayTimeout, ServiceUnavailable
 from orchestrator.server import refusals
 from orchestrator.server.bodies import is_large
 from orchestrator.server.conversion import decoded
@@ -200,7 +200,13 @@ def _tried(commit: Commit) -> Stored:
 
 async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
     try:
-        return await call.core.store.commit(commit.operations, commit.expectations)
+        async with asyncio.timeout(call.core.commit_s):
+            return await call.core.store.commit(commit.operations, commit.expectations)
+    except TimeoutError as exc:
+        # Whether it will be written nobody knows; but others may want the seat.
+        raise GatewayTimeout(
+            "Timeout: request did not complete within requested timeout - context deadline exceeded"
+        ) from exc
     except StoreFailed as exc:
         verb, name = "delete" if commit.removes else "store", commit.operations[0].key.rpartition("/")[2]
         raise ServiceUnavailable(f"cannot {verb} {kind.resource.group_resource} {name!r}: {exc}") from exc
