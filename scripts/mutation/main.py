@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 
 from scripts.mutation.mutants import Mutant, mutants_of
 from scripts.mutation.reach import reaching_tests
+from scripts.mutation.trial import Copy
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What decides without waiting, speaking or looking at the clock.
@@ -41,9 +40,6 @@ PURE = (
     "node_agent/pods/environment.py",
 )
 _NOT = ("shell.py", "__init__.py", "context.py", "registry.py", "resources.py", "objects.py")
-_TREES = ("orchestrator", "node_agent", "netproxy", "tests", "config", "scripts")
-# A bug that makes a test wait for ever is noticed as well.
-_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +64,13 @@ def main() -> int:
     print(f"planting {len(planted)} bugs (--seed {seed})", flush=True)
     survivors = 0
     with tempfile.TemporaryDirectory(prefix="wherry-mutate-") as folder:
-        copy = _copied(Path(folder))
+        copy = Copy(ROOT, Path(folder))
         for number, one in enumerate(planted, start=1):
-            tests = reach.get(ROOT / one.module, [])[: options.tests_max]
+            tests = [test.relative_to(ROOT) for test in reach.get(ROOT / one.module, [])[: options.tests_max]]
+            if number == 1 and not copy.passes(tests):
+                raise SystemExit("these tests fail without any bug: " + ", ".join(map(str, tests)))
             began = time.monotonic()
-            noticed = _is_noticed(copy, one, [test.relative_to(ROOT) for test in tests])
+            noticed = copy.is_noticed(one.module, one.mutant.source, tests)
             survivors += not noticed
             sign = "noticed " if noticed else "SURVIVED"
             where = f"{one.module}:{one.mutant.line}"
@@ -90,34 +88,6 @@ def _sample(chosen: Sequence[Path], count: int, dice: random.Random) -> list[Pla
 def _pure_modules() -> list[Path]:
     found = {path.relative_to(ROOT) for pattern in PURE for path in ROOT.glob(pattern)}
     return sorted(path for path in found if path.name not in _NOT and "views" not in path.parts)
-
-
-def _copied(folder: Path) -> Path:
-    for tree in _TREES:
-        shutil.copytree(ROOT / tree, folder / tree, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "ARCHITECTURE.md", "NOMENCLATURE.md"):
-        shutil.copy2(ROOT / file, folder / file)
-    return folder
-
-
-def _is_noticed(copy: Path, one: Planted, tests: Sequence[Path]) -> bool:
-    if not tests:
-        return False
-    path = copy / one.module
-    original = path.read_text()
-    path.write_text(one.mutant.source)
-    # `-B`: a bytecode file could outlive the bug that it was compiled from.
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    command += ["-m", "not docker and not lab", *map(str, tests)]
-    try:
-        ended = subprocess.run(
-            command, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        path.write_text(original)
-    return ended.returncode != 0
 
 
 if __name__ == "__main__":

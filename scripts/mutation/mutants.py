@@ -1,13 +1,15 @@
 """The small bugs that can be planted in a module's source. Pure.
 
 Each is a change that a person could make by mistake and that keeps the module importable: a comparison off by one, a
-condition turned round, a branch lost. What only words messages, annotates types or documents is left alone.
+condition turned round, a branch lost. What only words messages, annotates types or documents is left alone, and so is
+what only tunes: how much a cache keeps, how large a limit is (its edge is planted where something is compared with it).
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,7 +31,14 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Mult: ast.FloorDiv,
     ast.FloorDiv: ast.Mult,
 }
+# What these keywords say changes no decision: how much is remembered, how it is stored.
+_TUNING_KEYWORDS = {"maxsize", "entries_max", "slots", "kw_only", "frozen"}
+# Whose calls speak to people or to the type checker.
+_WORDING_CALLS = {"cast", "TypeVar", "NewType", "logger", "logging"}
+_LIMIT = re.compile(r"^_?[A-Z0-9_]+_(MAX|MIN|S|BYTES|FACTOR)$")
+_LIMIT_MIN = 32
 _TWINS = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_SILENT = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom, ast.Assert, ast.Global)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +60,46 @@ def mutants_of(source: str) -> list[Mutant]:
 def _code(tree: ast.AST) -> Iterator[ast.AST]:
     """The nodes that are run when something is decided: no annotations, docstrings, messages or decorators."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.JoinedStr | ast.Raise | ast.Import | ast.ImportFrom | ast.Assert | ast.Global):
+        if isinstance(node, _SILENT) or _only_words(node) or _is_limit(node):
             continue
         if isinstance(node, ast.AnnAssign):
             if node.value is not None:
                 yield node.value
                 yield from _code(node.value)
             continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for statement in node.body:
-                yield statement
-                yield from _code(statement)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _code(ast.Module(body=node.body, type_ignores=[]))
+            continue
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            yield from _code(ast.Module(body=[ast.Expr(argument) for argument in node.args], type_ignores=[]))
             continue
         yield node
         yield from _code(node)
+
+
+def _only_words(node: ast.AST) -> bool:
+    """Whether the node says something to a person or the type checker, or tunes, and decides nothing."""
+    match node:
+        case ast.FunctionDef(name="__repr__" | "__str__"):
+            return True
+        case ast.keyword(arg=str(name)):
+            return name in _TUNING_KEYWORDS
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id=name))):
+            return name in _WORDING_CALLS
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+    return False
+
+
+def _is_limit(node: ast.AST) -> bool:
+    """Whether it is a module's or class's constant for a size: nobody would notice one more of it."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+        return False
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    if not isinstance(target, ast.Name) or not _LIMIT.match(target.id):
+        return False
+    numbers = [one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant)]
+    return any(isinstance(number, int | float) and number >= _LIMIT_MIN for number in numbers)
 
 
 def _of(node: ast.AST, source: str) -> Iterator[Mutant]:

@@ -1,4 +1,8 @@
-"""Which tests can notice a bug in a module: those that import it, nearest first. Pure, but for reading the tree."""
+"""Which tests can notice a bug in a module: those that import it, nearest first. Pure, but for reading the tree.
+
+Nearest is the unit test of the module's name, then those of its folder, then those of few imports. Of equally near
+ones, those that import little come first: they are about the module, and fail soon.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +33,22 @@ def reaching_tests(root: Path) -> dict[Path, list[Path]]:
     known = {_dotted(path, root): path for path in files}
     imports = {path: imports_of(path, root, known) for path in files}
     tests = [path for path in files if path.name.startswith("test_") and "e2e" not in path.parts]
-    reached: dict[Path, list[tuple[int, Path]]] = {}
+    reached: dict[Path, list[tuple[int, int, int, Path]]] = {}
     for test in sorted(tests):
         for module, steps in _reach(test, imports).items():
-            reached.setdefault(module, []).append((steps, test))
-    return {module: [test for _, test in sorted(found)] for module, found in reached.items()}
+            away = _away(test.relative_to(root), module.relative_to(root))
+            reached.setdefault(module, []).append((away, steps, len(imports[test]), test))
+    return {module: [test for *_, test in sorted(found)] for module, found in reached.items()}
+
+
+def _away(test: Path, module: Path) -> int:
+    """0 for the module's own unit test, 1 for one of its folder (or the one file for that folder), 2 for any other."""
+    folders = tuple(part for part in module.parent.parts if part != "orchestrator")
+    home = ("tests", "unit", *folders)
+    is_home = test.parent.parts == home or (test.parent.parts == home[:-1] and test.stem == f"test_{home[-1]}")
+    if not is_home:
+        return 2
+    return 0 if test.stem == f"test_{module.stem}" else 1
 
 
 def _reach(start: Path, imports: Mapping[Path, set[Path]]) -> dict[Path, int]:

@@ -29,6 +29,27 @@ def test_the_bugs_of_a_statement(statement: str, expected: set[str]) -> None:
     assert {mutant.source.splitlines()[1].strip() for mutant in mutants_of(source)} == expected
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("@dataclass(frozen=True)\nclass A:\n    pass\n", id="how-a-class-is-stored"),
+        pytest.param("class A(Struct, frozen=True):\n    pass\n", id="how-a-struct-is-stored"),
+        pytest.param("kept = memo(entries_max=4096)(f)\n", id="how-much-a-cache-keeps"),
+        pytest.param("TOKENS_MAX = 64 << 10\n", id="how-large-a-limit-is"),
+        pytest.param("if TYPE_CHECKING:\n    pass\n", id="types"),
+        pytest.param("def f(a):\n    logger.info('x', a - 1)\n", id="logs"),
+        pytest.param("class A:\n    def __repr__(self):\n        return self.a - 1\n", id="how-it-shows"),
+    ],
+)
+def test_what_only_tunes_or_speaks_is_left_alone(source: str) -> None:
+    assert mutants_of(source) == []
+
+
+@pytest.mark.parametrize("source", ["HISTORY_MAX = 10\n", "NEVER = 1 << 40\n", "class A:\n    port = 80 - 1\n"])
+def test_a_constant_that_decides_is_changed(source: str) -> None:
+    assert mutants_of(source)
+
+
 def test_a_branch_can_be_lost() -> None:
     source = "def f(a):\n    if a:\n        return g()\n    return h()\n"
     assert "    if (False):" in {mutant.source.splitlines()[1] for mutant in mutants_of(source)}
@@ -45,3 +66,11 @@ def test_what_is_planted_is_still_python_and_keeps_its_lines(path) -> None:
 def test_the_nearest_tests_come_first() -> None:
     reach = reaching_tests(ROOT)
     assert reach[ROOT / "netproxy" / "balance.py"][0] == ROOT / "tests" / "unit" / "netproxy" / "test_balance.py"
+
+
+def test_tests_of_the_modules_own_folder_come_before_those_that_only_import_it() -> None:
+    reach = reaching_tests(ROOT)
+    of_strategies = reach[ROOT / "orchestrator" / "api" / "strategies" / "mounts.py"]
+    assert of_strategies[0].parent == ROOT / "tests" / "unit" / "api" / "strategies"
+    of_deployments = reach[ROOT / "orchestrator" / "controllers" / "deployment" / "rollout.py"]
+    assert of_deployments[0].name == "test_deployment.py"
