@@ -40,21 +40,38 @@ class Copy:
         for name in _FOREIGN:
             importlib.import_module(name)
         self._folder = folder
+        self._sound: dict[Path, bool] = {}
 
     def is_noticed(self, module: Path, source: str, tests: Sequence[Path]) -> bool:
-        """Whether one of the tests fails over the changed module: the first alone, then all others at once."""
+        """Whether one of the tests fails over the changed module: the first alone, then all others at once.
+
+        A test that fails without any bug notices nothing: it is named, and left out.
+        """
+        for some in (tests[:1], tests[1:]):
+            sound = [test for test in some if self._is_sound(test)]
+            if sound and not self._pass(sound, module, source):
+                return True
+        return False
+
+    def _is_sound(self, test: Path) -> bool:
+        if test not in self._sound:
+            self._sound[test] = self._passes([test])
+            if not self._sound[test]:
+                print(f"     {test} fails without any bug", flush=True)
+        return self._sound[test]
+
+    def _pass(self, tests: Sequence[Path], module: Path, source: str) -> bool:
         path = self._folder / module
         original = path.read_text()
         path.write_text(source)
         # It would outlive the bug that it was compiled from, or hide it.
         Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         try:
-            return any(not self.passes(some) for some in (tests[:1], tests[1:]) if some)
+            return self._passes(tests)
         finally:
             path.write_text(original)
 
-    def passes(self, tests: Sequence[Path]) -> bool:
-        """Whether none of these tests fails over the copy as it is."""
+    def _passes(self, tests: Sequence[Path]) -> bool:
         trial = multiprocessing.get_context("fork").Process(target=_run, args=(self._folder, list(map(str, tests))))
         trial.start()
         trial.join(_TIMEOUT_S)
