@@ -146,7 +146,7 @@ def _owners(owners: Sequence[Mapping[str, Any]]) -> Problems:
     controller = ""
     for owner in owners:
         api_version, kind = owner.get("apiVersion", ""), owner.get("kind", "")
-        if not api_version.rpartition("/")[2]:
+        if api_version.count("/") > 1 or not api_version.rpartition("/")[2]:
             problems.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
         problems += [
             invalid(f"{path}.{field}", "", "must not be empty")

@@ -111,12 +111,7 @@ def wanted_of(endpoints: Endpoints) -> tuple[dict[tuple[str, Ports], tuple[Endpo
     wanted: dict[tuple[str, Ports], list[Endpoint]] = {}
     invalid = too_many = 0
     for subset in repacked(endpoints.subsets):
-        ports = tuple(
-            EndpointPort(
-                name=port.name, protocol=port.protocol or "TCP", port=port.port, app_protocol=port.app_protocol
-            )
-            for port in subset.ports
-        )
+        ports = tuple(map(_port, subset.ports))
         added = 0
         for ready, addresses in ((True, subset.addresses), (False, subset.not_ready_addresses)):
             for address in addresses:

@@ -45,6 +45,7 @@ def backends(*addresses: str, port: int = 8080) -> tuple[Backend, ...]:
             [an_endpoint("10.0.0.1", ready=False, serving=False, terminating=True)], (), id="ending-and-not-serving"
         ),
         pytest.param([an_endpoint("10.0.0.1"), an_endpoint("10.0.0.1")], backends("10.0.0.1"), id="once-each"),
+        pytest.param([an_endpoint("fd00::5"), an_endpoint("no-address")], (), id="what-no-socket-takes-is-passed-over"),
         pytest.param(
             [an_endpoint("10.0.0.1", zones=["east"]), an_endpoint("10.0.0.2", zones=["west"])],
             backends("10.0.0.1"),

@@ -213,6 +213,32 @@ def test_what_the_stored_service_has_it_may_keep() -> None:
     assert model.taken_ports == {moved["spec"]["ports"][0]["nodePort"]}
 
 
+def test_what_a_service_has_outside_a_range_that_was_changed_it_keeps_and_the_repair_leaves_it() -> None:
+    model, service = Model(ports=(30000, 30099)), a_service(type="NodePort")
+    model.put(service)
+    port = service["spec"]["ports"][0]["nodePort"]
+    model.addresses = ServiceAddresses(service_cidr="10.96.0.0/16", node_ports=(31000, 31099))
+    again = a_service(type="NodePort", ports=[dict(one) for one in service["spec"]["ports"]])
+    assert model.put(again, service) == []
+    assert again["spec"]["ports"][0]["nodePort"] == port
+    model.repair()
+    assert model.repair() == []
+    why = "provided port is not in the valid range. The range of valid ports is 31000-31099"
+    other = a_service("t", type="NodePort", ports=[{"port": 80, "nodePort": 30099}])
+    assert model.put(other) == [f"spec.ports[0].nodePort: Invalid value: 30099: {why}"]
+
+
+def test_an_address_that_is_written_down_as_anothers_stays_when_a_service_goes() -> None:
+    model, service = Model(), a_service(clusterIP="10.96.0.9")
+    model.put(service)
+    key = key_of(IPADDRESSES, "", "10.96.0.9")
+    others = codec.decode(model.stored[key])
+    others["spec"]["parentRef"]["name"] = "t"
+    model.commit([Put(key, codec.encode_unstamped(others))], {})
+    model.remove(service)
+    assert model.taken == {"10.96.0.9"}
+
+
 def test_what_a_service_gives_up_is_free() -> None:
     model, service = Model(), a_service(type="NodePort")
     model.put(service)
@@ -233,6 +259,10 @@ def test_a_full_range_says_so() -> None:
     said = [model.put(a_service(f"s{number}")) for number in range(7)]
     assert said[:6] == [[]] * 6, "the network has eight addresses, of which two are no host's"
     assert said[6] == ["spec.clusterIPs: Invalid value: []: failed to allocate IP: range is full"]
+    for seed in range(8):  # with chance, and where chance does not find the last one
+        large = Model(cidr="10.96.0.0/26", seed=seed)
+        assert [large.put(a_service(f"s{number}")) for number in range(62)] == [[]] * 62
+        assert len(large.taken) == 62
     roomy = Model(ports=(30000, 30001))
     ports = [{"port": number, "protocol": "TCP"} for number in (1, 2, 3)]
     assert roomy.put(a_service(type="NodePort", ports=ports)) == [

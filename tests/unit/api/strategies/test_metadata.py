@@ -46,6 +46,17 @@ def problems(meta, *, namespaced=True, name_rule=names.is_dns1123_subdomain, old
             [f'metadata.generateName: Invalid value: "-web": {SUBDOMAIN}'],
             id="bad-prefix",
         ),
+        pytest.param(
+            {"generateName": "-", "name": "web"},
+            [f'metadata.generateName: Invalid value: "-": {SUBDOMAIN}'],
+            id="nothing-but-a-dash",
+        ),
+        pytest.param(
+            {"generateName": "web_", "name": "web"},
+            [f'metadata.generateName: Invalid value: "web_": {SUBDOMAIN}'],
+            id="only-a-dash-may-end-a-prefix",
+        ),
+        pytest.param({"generateName": "a-", "name": "a-x"}, [], id="a-letter-and-a-dash"),
         pytest.param({"namespace": ""}, ["metadata.namespace: Required value"], id="no-namespace"),
         pytest.param(
             {"namespace": "a.b"},
@@ -94,6 +105,16 @@ def problems(meta, *, namespaced=True, name_rule=names.is_dns1123_subdomain, old
             ],
             id="empty-owner",
         ),
+        *(
+            pytest.param(
+                {"ownerReferences": [{**OWNER, "apiVersion": version}]},
+                [f'metadata.ownerReferences.apiVersion: Invalid value: "{version}": version must not be empty'],
+                id=f"version-{version}",
+            )
+            for version in ("apps/", "a/b/c")
+        ),
+        pytest.param({"ownerReferences": [{**OWNER, "apiVersion": "v1"}]}, [], id="owner-of-the-core-group"),
+        pytest.param({"ownerReferences": [{**OWNER, "kind": "Event"}]}, [], id="an-owner-only-called-event"),
         pytest.param({"finalizers": ["example.com/hold", "orphan"]}, [], id="good-finalizers"),
         pytest.param(
             {"finalizers": ["mine"]},

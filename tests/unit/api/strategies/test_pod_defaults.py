@@ -38,6 +38,22 @@ def test_the_smallest_pod_gets_every_default():
     }
 
 
+@pytest.mark.parametrize(
+    ("spec", "field", "expected"),
+    [
+        pytest.param({"priorityClassName": "system-node-critical"}, "priority", 2_000_001_000, id="node-critical"),
+        pytest.param({"priorityClassName": "system-cluster-critical"}, "priority", 2_000_000_000, id="critical"),
+        pytest.param({"priority": 7}, "priority", 7, id="a-priority-is-kept"),
+        pytest.param({"preemptionPolicy": "Never"}, "preemptionPolicy", "Never", id="a-preemption-policy-is-kept"),
+        pytest.param({"enableServiceLinks": False}, "enableServiceLinks", False, id="links-switched-off-stay-off"),
+        pytest.param({"serviceAccount": "a"}, "serviceAccountName", "a", id="the-old-name-is-the-new-one"),
+        pytest.param({"serviceAccountName": "a"}, "serviceAccount", "a", id="the-new-name-is-the-old-one"),
+    ],
+)
+def test_what_is_said_is_kept(spec, field, expected):
+    assert created(PODS_STRATEGY, a_pod(**spec))["spec"][field] == expected
+
+
 def test_a_typical_pod_gets_defaults_in_every_part():
     pod = created(PODS_STRATEGY, a_typical_pod())
     (container,) = pod["spec"]["containers"]

@@ -269,6 +269,65 @@ def test_on_the_hosts_network_a_host_port_is_the_containers_port():
             ],
             id="resource",
         ),
+        pytest.param(
+            [{"name": "A", "valueFrom": {"resourceFieldRef": {"divisor": "1"}}}],
+            ["env[0].valueFrom.resourceFieldRef.resource: Required value"],
+            id="no-resource",
+        ),
+        pytest.param(
+            [
+                {"name": "A", "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}}
+                for resource, divisor in (
+                    ("limits.cpu", "1m"),
+                    ("requests.memory", "1Mi"),
+                    ("limits.hugepages-2Mi", "1Ki"),
+                    ("limits.memory", "0"),
+                )
+            ],
+            [],
+            id="good-divisors",
+        ),
+        *(
+            pytest.param(
+                [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": "1m"}}}],
+                [
+                    f'env[0].valueFrom.resourceFieldRef.divisor: Invalid value: "{resource}": only divisor\'s values '
+                    f"1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the {words} resource"
+                ],
+                id=f"divisor-of-{words}",
+            )
+            for resource, words in (
+                ("requests.hugepages-2Mi", "hugepages"),
+                ("limits.memory", "memory"),
+                ("requests.ephemeral-storage", "local ephemeral storage"),
+            )
+        ),
+        pytest.param(
+            [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "f", "key": "K"}}}],
+            [],
+            id="file-key",
+        ),
+        pytest.param(
+            [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "../f"}}}],
+            [
+                "env[0].valueFrom.fileKeyRef.key: Required value",
+                "env[0].valueFrom.fileKeyRef.path: Invalid value: \"../f\": must not contain '..'",
+            ],
+            id="file-key-outside",
+        ),
+        pytest.param(
+            [
+                {
+                    "name": "A",
+                    "valueFrom": {
+                        "fieldRef": {"fieldPath": "metadata.name"},
+                        "configMapKeyRef": {"name": "c", "key": "k"},
+                    },
+                }
+            ],
+            ['env[0].valueFrom: Invalid value: "": may not have more than one field specified at a time'],
+            id="two-sources",
+        ),
     ],
 )
 def test_env(env, expected):
@@ -434,6 +493,19 @@ def test_a_hook_may_not_sleep_past_the_grace_period():
         "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than "
         "terminationGracePeriodSeconds (30)"
     ]
+
+
+def test_init_containers_have_the_restart_policies_that_containers_have():
+    assert refusals(PODS_STRATEGY, a_pod(initContainers=[a_container("a", restartPolicy="Maybe")])) == [
+        'spec.initContainers[0].restartPolicy: Unsupported value: "Maybe": supported values: "Always", "Never", '
+        '"OnFailure"'
+    ]
+    assert refusals(PODS_STRATEGY, a_pod(initContainers=[a_container("a", restartPolicy="Never")])) == []
+
+
+def test_two_init_containers_have_two_names():
+    pod = a_pod(initContainers=[a_container("a"), a_container("b"), a_container("a")])
+    assert refusals(PODS_STRATEGY, pod) == ['spec.initContainers[2].name: Duplicate value: "a"']
 
 
 def test_init_containers_have_probes_only_as_sidecars():

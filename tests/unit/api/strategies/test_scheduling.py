@@ -149,6 +149,28 @@ GOOD_SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotS
             ],
             id="domains",
         ),
+        pytest.param({"minDomains": 1}, [], id="one-domain"),
+        pytest.param({"minDomains": 0}, [".minDomains: Invalid value: 0: must be greater than zero"], id="no-domain"),
+        pytest.param({"nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor"}, [], id="policies"),
+        pytest.param(
+            {"nodeAffinityPolicy": "Maybe"},
+            ['.nodeAffinityPolicy: Unsupported value: "Maybe": supported values: "Honor", "Ignore"'],
+            id="affinity-policy",
+        ),
+        pytest.param({"matchLabelKeys": ["app"]}, [], id="key-of-the-pod"),
+        pytest.param(
+            {"matchLabelKeys": ["app"], "labelSelector": None},
+            [".matchLabelKeys: Forbidden: must not be specified when labelSelector is not set"],
+            id="keys-without-selector",
+        ),
+        pytest.param(
+            {
+                "matchLabelKeys": ["app"],
+                "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+            },
+            ['.matchLabelKeys[0]: Invalid value: "app": exists in both matchLabelKeys and labelSelector'],
+            id="key-in-an-expression",
+        ),
         pytest.param(
             {"nodeTaintsPolicy": "Maybe"},
             ['.nodeTaintsPolicy: Unsupported value: "Maybe": supported values: "Honor", "Ignore"'],

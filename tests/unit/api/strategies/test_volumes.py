@@ -140,6 +140,9 @@ def test_a_token_needs_an_account():
         pytest.param({"mountPath": "/d"}, ["[0].name: Required value", '[0].name: Not found: ""'], id="no-name"),
         pytest.param({"name": "v"}, ["[0].mountPath: Required value"], id="no-path"),
         pytest.param(
+            {"name": "other", "mountPath": "/d"}, ['[0].name: Not found: "other"'], id="a-volume-that-is-not-there"
+        ),
+        pytest.param(
             {"name": "v", "mountPath": "/d", "subPath": "../x"},
             [".subPath: Invalid value: \"../x\": must not contain '..'"],
             id="climbing-sub-path",
@@ -169,6 +172,26 @@ def test_a_token_needs_an_account():
             {"name": "v", "mountPath": "/d", "recursiveReadOnly": "Enabled"},
             [".recursiveReadOnly: Forbidden: may only be specified when readOnly is true"],
             id="recursive",
+        ),
+        pytest.param({"name": "v", "mountPath": "/d", "recursiveReadOnly": "Disabled"}, [], id="recursive-disabled"),
+        pytest.param(
+            {"name": "v", "mountPath": "/d", "readOnly": True, "recursiveReadOnly": "Enabled"}, [], id="recursive-good"
+        ),
+        *(
+            pytest.param(
+                {
+                    "name": "v",
+                    "mountPath": "/d",
+                    "readOnly": True,
+                    "recursiveReadOnly": "IfPossible",
+                    "mountPropagation": propagation,
+                },
+                [".recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified"]
+                if propagation != "None"
+                else [],
+                id=f"recursive-{propagation}",
+            )
+            for propagation in ("None", "HostToContainer")
         ),
     ],
 )

@@ -267,6 +267,47 @@ def test_a_refused_or_warned_about_object_gets_no_template() -> None:
     assert template_of(a_body({"name": "a"}, {"containers": []}), facts()) is None
     assert template_of(a_body({"name": "a"}, {**SPEC, "serviceAccountName": "gone"}), facts()) is None
     assert template_of(a_body({"generateName": "a."}, SPEC), facts()) is None
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    warned = {"containers": [{"name": "main", "image": "nginx", "env": twice}]}
+    assert template_of(a_body({"name": "a"}, warned), facts()) is None
+
+
+class Listing(Reading):
+    """Looks at all objects of a kind: nobody knows which of them the outcome depends on."""
+
+    def __init__(self, look: Callable[[Any], object]) -> None:
+        super().__init__(Reads.TEMPLATE | Reads.OBJECTS)
+        self._look = look
+
+    def mutate(self, request: Any) -> None:
+        self._look(request.objects)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(lambda objects: list(objects.list(SERVICES.resource, "default")), id="a-list"),
+        pytest.param(lambda objects: list(objects.by_index(PODS.resource, "spec.nodeName", "n1")), id="an-index"),
+    ],
+)
+def test_a_create_that_depends_on_a_list_gets_no_template(look: Callable[[Any], object]) -> None:
+    chain = AdmissionChain([Listing(look)])
+    assert template_of(a_body({"name": "a"}, SPEC), facts(admission=chain)) is None
+
+
+def test_a_template_of_objects_that_have_changed_is_not_found_again_and_takes_no_room() -> None:
+    known, cluster = Templates(ADMISSION, CHANCE), a_cluster()
+    data = a_body({"name": "a"}, SPEC)
+    seen = templates.sketch(data, PODS)
+    assert seen is not None
+    key = templates.key_of_create(PODS, 1, seen, facts())
+    for _ in range(2):
+        known.meet(key, PODS, seen, understood(data), facts(objects=cluster))
+    assert known.find(key, cluster) is not None
+    assert known.bytes > 0
+    cluster.put(*a_service_account(imagePullSecrets=[{"name": "s"}]))
+    assert known.find(key, cluster) is None
+    assert known.bytes == 0
 
 
 def test_templates_are_made_the_second_time_and_bounded_in_bytes() -> None:
