@@ -1,9 +1,10 @@
-"""Writes side by side: all are tried, the first refusal is raised."""
+"""Writes to many objects: all are tried, side by side or in turn, and the first refusal is raised."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from orchestrator.machinery.errors import ApiError, RetryLater, Unreachable
@@ -33,3 +34,26 @@ async def all_of(name: str, writes: Sequence[Awaitable[T]]) -> list[T]:
     if errors:
         raise errors[0]
     return given
+
+
+class InTurn:
+    """For a sync over many objects: what the API refuses for one keeps none of the others waiting.
+
+    A server that is away is no refusal: that ends the sync as it would end the next write.
+    """
+
+    def __init__(self) -> None:
+        self._first: ApiError | None = None
+
+    @contextmanager
+    def each(self) -> Iterator[None]:
+        """Around what is done for one object."""
+        try:
+            yield
+        except ApiError as refused:
+            self._first = self._first or refused
+
+    def end(self) -> None:
+        """Raise the first refusal, if there was one."""
+        if self._first is not None:
+            raise self._first

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.api.objects import Object, namespaced_key
 from orchestrator.api.resources import CORE_EVENTS, Resource
 from orchestrator.api.views.meta import MetaView, ObjectMeta, OwnerReference
+from orchestrator.controllers.batches import InTurn
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.discovered import discover
 from orchestrator.controllers.garbage.decide import (
@@ -288,9 +289,12 @@ class GarbageController:
                 await self._patch(key, informer, meta, _finalizers_patch(meta, kept), "application/merge-patch+json")
             case Orphan():
                 logger.info("garbage.orphan", object=key, dependents=len(dependents))
+                in_turn = InTurn()
                 for dependent_resource, dependent in dependents:
-                    dependent_informer = self._watched[dependent_resource.group_resource]
-                    await self._remove_owner(key, dependent_informer, dependent, meta.uid)
+                    with in_turn.each():
+                        dependent_informer = self._watched[dependent_resource.group_resource]
+                        await self._remove_owner(key, dependent_informer, dependent, meta.uid)
+                in_turn.end()
                 raise RetryLater("dependents are being orphaned", delay_s=0.02)
             case Unblock(member):
                 logger.info("garbage.circle", object=key, unblocked=member.key)

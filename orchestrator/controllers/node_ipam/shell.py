@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.api.resources import NODES
 from orchestrator.api.views.cluster import Node
 from orchestrator.api.views.meta import MetaView
+from orchestrator.controllers.batches import InTurn
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.node_ipam.decide import decide
 from orchestrator.machinery.errors import Conflict, Invalid, NotFound
@@ -50,10 +51,12 @@ class NodeIpamController:
 
     async def sync(self, key: str) -> None:
         """Give every node without a range one."""
+        in_turn = InTurn()
         for node in tuple(self._nodes.values()):
             cidr = self._promised.get(node.metadata.uid)
             if cidr is not None and node.metadata.uid in self._doubtful:
-                await self._write(node, cidr)
+                with in_turn.each():
+                    await self._write(node, cidr)
         assigned, exhausted = decide(
             [node for node in self._nodes.values() if node.metadata.uid not in self._promised],
             self._promised.values(),
@@ -61,10 +64,12 @@ class NodeIpamController:
             prefix=self._config.node_cidr_bits,
         )
         for one in assigned:
-            await self._write(one.node, one.cidr)
+            with in_turn.each():
+                await self._write(one.node, one.cidr)
         for node in exhausted.nodes if exhausted else ():
             message = f"Node {node.metadata.name} status is now: CIDRNotAvailable"
             self._recorder.warning(NODES, node, "CIDRNotAvailable", message)
+        in_turn.end()
 
     async def _write(self, node: Node, cidr: str) -> None:
         meta = node.metadata

@@ -12,6 +12,7 @@ from orchestrator.api.resources import NAMESPACES, NODES, PODS
 from orchestrator.api.views.cluster import Node, Taint
 from orchestrator.api.views.meta import Condition, LeaseView, MetaView
 from orchestrator.api.views.workloads import Pod
+from orchestrator.controllers.batches import InTurn
 from orchestrator.controllers.context import NODE_LEASE_NAMESPACE, Context
 from orchestrator.controllers.moments import text_of
 from orchestrator.controllers.node_lifecycle.decide import Decision, Eviction, decide, is_ready, lost, regained
@@ -175,10 +176,10 @@ class NodeLifecycleController:
             await self._write_conditions(node, decision.conditions)
         if decision.taints is not None:
             await self._write_taints(node, decision.taints)
-        if decision.is_unreachable or is_ready(node):
-            await self._mark_pods(node, reachable=not decision.is_unreachable, now=now)
         next_s = left_s if left_s > 0 else self._config.node_monitor_grace_s
         self._queue.add_after(key, next_s if wait_s is None else min(next_s, wait_s))
+        if decision.is_unreachable or is_ready(node):
+            await self._mark_pods(node, reachable=not decision.is_unreachable, now=now)
 
     def _decide(self, node: Node, *, silent: bool, now: float) -> tuple[Decision, float | None]:
         """What to write on a node, and, where its zone's brake holds that up, seconds until it does no more."""
@@ -206,7 +207,9 @@ class NodeLifecycleController:
     async def _write_conditions(self, node: Node, conditions: tuple[Condition, ...]) -> None:
         name = node.metadata.name
         logger.warning("node.silent", node=name, why=conditions[0].message)
-        patch = {"metadata": {"uid": node.metadata.uid}, "status": {"conditions": conditions}}
+        # The revision makes it fail if the node's own, newer word has arrived since we looked.
+        meta = {"uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version}
+        patch = {"metadata": meta, "status": {"conditions": conditions}}
         written = await self._client.patch(
             NODES, name, patch, into=MetaView, subresource="status", patch_type=STRATEGIC_PATCH
         )
@@ -228,32 +231,31 @@ class NodeLifecycleController:
 
     async def _mark_pods(self, node: Node, *, reachable: bool, now: float) -> None:
         """Services must stop using pods that nobody can reach, and use them again when their node is back."""
+        in_turn = InTurn()
         for pod in self._pods.by_index("node", node.metadata.name):
             condition = regained(pod, now) if reachable else lost(pod, now)
-            if condition is None:
-                continue
-            meta = pod.metadata
-            # The revision makes it fail if the node's own, newer word has arrived since we looked.
-            patch = {
-                "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
-                # A merge keeps what is not named: a reason that no longer holds must be taken out by name.
-                "status": {"conditions": [{"reason": None, "message": None, **msgspec.to_builtins(condition)}]},
-            }
-            try:
-                written = await self._client.patch(
-                    PODS,
-                    meta.name,
-                    patch,
-                    meta.namespace,
-                    into=MetaView,
-                    subresource="status",
-                    patch_type=STRATEGIC_PATCH,
-                )
-            except NotFound:
-                continue
-            self._own.wrote(node.metadata.name, self._pods, written.metadata)
-            if not reachable:
-                self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
+            if condition is not None:
+                with in_turn.each():
+                    await self._mark_pod(node, pod, condition, reachable=reachable)
+        in_turn.end()
+
+    async def _mark_pod(self, node: Node, pod: Pod, condition: Condition, *, reachable: bool) -> None:
+        meta = pod.metadata
+        # The revision makes it fail if the node's own, newer word has arrived since we looked.
+        patch = {
+            "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},
+            # A merge keeps what is not named: a reason that no longer holds must be taken out by name.
+            "status": {"conditions": [{"reason": None, "message": None, **msgspec.to_builtins(condition)}]},
+        }
+        try:
+            written = await self._client.patch(
+                PODS, meta.name, patch, meta.namespace, into=MetaView, subresource="status", patch_type=STRATEGIC_PATCH
+            )
+        except NotFound:
+            return
+        self._own.wrote(node.metadata.name, self._pods, written.metadata)
+        if not reachable:
+            self._recorder.warning(PODS, pod, "NodeNotReady", "Node is not ready")
 
 
 def _all_full(states: Mapping[str, ZoneState]) -> bool:
@@ -318,17 +320,19 @@ class TaintEvictionController:
         self._own.require_seen(key)
         if not _evicts(node):
             return
-        next_s, taints = NEVER, self._note_taints(node)
+        next_s, taints, in_turn = NEVER, self._note_taints(node), InTurn()
         for pod in self._pods.by_index("node", key):
             if pod.is_terminating:
                 continue
             left_s = evict_at(pod.spec.tolerations, taints, bound_at=bound_at(pod)) - self._clock.now()
             if left_s <= 0:
-                await self._evict(node, pod)
+                with in_turn.each():
+                    await self._evict(node, pod)
             else:
                 next_s = min(next_s, left_s)
         if next_s != NEVER:
             self._queue.add_after(key, next_s)
+        in_turn.end()
 
     async def _evict(self, node: Node, pod: Pod) -> None:
         meta = pod.metadata

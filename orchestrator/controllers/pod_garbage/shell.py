@@ -6,6 +6,7 @@ from orchestrator.api.resources import NODES, PODS
 from orchestrator.api.views.cluster import Node
 from orchestrator.api.views.meta import Condition, MetaView
 from orchestrator.api.views.workloads import Pod
+from orchestrator.controllers.batches import InTurn
 from orchestrator.controllers.context import Context
 from orchestrator.controllers.moments import text_of
 from orchestrator.controllers.pod_garbage.decide import decide
@@ -58,15 +59,22 @@ class PodGarbageController:
             now=now_s,
         )
         self._missing_since = {name: self._missing_since.get(name, now_s) for name in decision.missing}
-        gone = {name for name in {pod.spec.node_name for pod in decision.orphaned} if await self._is_really_gone(name)}
-        for pod in decision.orphaned:
-            if pod.spec.node_name in gone:
-                await self._remove(pod, "its node is gone", failed=True)
-        for pod in decision.unscheduled:
-            await self._remove(pod, "it ended before it had a node", failed=False)
-        for pod in decision.finished:
-            await self._remove(pod, "too many finished pods", failed=False)
+        in_turn, gone = InTurn(), set()
+        for name in sorted({pod.spec.node_name for pod in decision.orphaned}):
+            with in_turn.each():
+                if await self._is_really_gone(name):
+                    gone.add(name)
+        orphaned = [pod for pod in decision.orphaned if pod.spec.node_name in gone]
+        for pods, why, failed in (
+            (orphaned, "its node is gone", True),
+            (decision.unscheduled, "it ended before it had a node", False),
+            (decision.finished, "too many finished pods", False),
+        ):
+            for pod in pods:
+                with in_turn.each():
+                    await self._remove(pod, why, failed=failed)
         self._queue.add_after(_EVERYTHING, self._next_look_s(now_s))
+        in_turn.end()
 
     def _next_look_s(self, now_s: float) -> float:
         ends = [since + self._config.orphan_quarantine_s - now_s for since in self._missing_since.values()]
