@@ -62,7 +62,7 @@ async def sweep_for_ever(context: PodContext, workers: PodWorkers, pods: Informe
 
 async def _sweep(context: PodContext, workers: PodWorkers, pods: Informer[Pod]) -> bool:
     """Take one step; says whether there was anything to do, and so perhaps more."""
-    uids = workers.uids | {pod.metadata.uid for pod in pods.values()}
+    uids = workers.uids | {pod.metadata.uid for pod in pods.values()} | pods.undecodable_uids
     root = pods_dir(context.state_dir)
     directories = [entry.name for entry in root.iterdir()] if root.is_dir() else []
     found = orphans(context.watch.states(), directories, uids)

@@ -107,7 +107,7 @@ class Informer(Generic[V]):
         self._objects: dict[str, V] = {}
         self._by: dict[str, dict[str, dict[str, V]]] = {name: {} for name in self._indexes}
         self._handlers: list[Handler[V]] = []
-        self._undecodable: dict[str, str] = {}
+        self._undecodable: dict[str, _Named] = {}
         self._seen = Seen(resource.plural)
         self._synced = asyncio.Event()
         self._failures = 0  # in a row: whatever the server says ends the row
@@ -145,7 +145,12 @@ class Informer(Generic[V]):
     @property
     def undecodable(self) -> Mapping[str, str]:
         """The objects whose newest revision is no such view: revision by key."""
-        return self._undecodable
+        return {key: named.resource_version for key, named in self._undecodable.items()}
+
+    @property
+    def undecodable_uids(self) -> frozenset[str]:
+        """Who they are. They exist, though `values` may lack them: who removes what belongs to nobody asks here too."""
+        return frozenset(named.uid for named in self._undecodable.values())
 
     def subscribe(self, handler: Handler[V]) -> None:
         """Call `handler(old, new)` for every change from here on, and now for what is there already."""
@@ -307,8 +312,8 @@ class Informer(Generic[V]):
         named = codec.decode_into(data, _NamedObject).metadata
         key, revision = namespaced_key(named.namespace, named.name), int(named.resource_version or 0)
         old = self._objects.get(key)
-        if self._undecodable.get(key) != named.resource_version:
-            self._undecodable[key] = named.resource_version
+        if self._undecodable.get(key) != named:
+            self._undecodable[key] = named
             INFORMER_FAILURES.labels(self.resource.plural, "decode").inc()
             INFORMER_UNDECODABLE.labels(self.resource.plural).set(len(self._undecodable))
             logger.error(

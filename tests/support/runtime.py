@@ -201,6 +201,7 @@ class FakeInformer:
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
         self.handlers: list[Any] = []
+        self.undecodable_uids: frozenset[str] = frozenset()
 
     def values(self) -> list[Any]:
         """All objects."""

@@ -190,6 +190,7 @@ async def test_an_object_that_cannot_be_decoded_keeps_the_view_that_there_was() 
     assert informer.by_index("app", "web") == (kept,)
     assert informer.revision == 2
     assert informer.undecodable == {"default/a": "2"}
+    assert informer.undecodable_uids == {""}
     informer.apply(an_event("MODIFIED", a_pod("a", 3)))
     assert informer.undecodable == {}
 
@@ -199,6 +200,7 @@ async def test_an_undecodable_namesake_does_not_keep_the_view_of_the_one_before(
     informer.replace([a_pod("a", 1)], 1)
     informer.apply(WatchEvent("ADDED", undecodable("a", 2, uid="another")))
     assert informer.get("default/a") is None
+    assert informer.undecodable_uids == {"another"}
 
 
 async def test_an_object_that_could_not_be_decoded_is_gone_when_it_is_deleted() -> None:

@@ -297,3 +297,14 @@ async def test_interruptions_that_are_far_apart_are_each_got_over_at_once(tmp_pa
             side.workers.find("default", "web").wake()
             await side.wait(lambda: looks[-1:] > interrupted[-1:])
             assert looks[-1] - interrupted[-1] < 1
+
+
+async def test_an_agent_that_starts_again_and_cannot_read_a_pod_leaves_its_containers_and_files(tmp_path):
+    async with PodSide(tmp_path) as first:
+        first.pods.set(a_pod())
+        await first.wait_phase("web", "Running")
+    async with PodSide(tmp_path, runtime=first.runtime) as second:
+        second.pods.undecodable_uids = frozenset({"uid-web"})
+        await second.wait(lambda: second.context.clock.now() > 120)
+        assert second.running()
+        assert (tmp_path / "pods" / "uid-web").exists()
