@@ -17,7 +17,7 @@ from orchestrator.api.doors import Part
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid, not_supported, required, too_long
 from orchestrator.api.strategies.base import Asker, Strategy
-from orchestrator.api.strategies.rules import Problems, is_label, is_subdomain
+from orchestrator.api.strategies.rules import Problems, is_label, is_subdomain, repeated
 from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
 
 _USAGES = (
@@ -202,10 +202,7 @@ def _usages(usages: Sequence[str]) -> Problems:
         for index, usage in enumerate(usages)
         if usage not in _USAGES
     ]
-    problems += [
-        duplicate(f"spec.usages[{index}]", usage) for index, usage in enumerate(usages) if usage in usages[:index]
-    ]
-    return problems
+    return problems + [duplicate(f"spec.usages[{index}]", usages[index]) for index in repeated(usages)]
 
 
 def _condition_rules(conditions: Sequence[Mapping[str, Any]]) -> Problems:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, duplicate, forbidden, invalid
 from orchestrator.api.strategies.requirements import validate_amount
-from orchestrator.api.strategies.rules import Problems, network
+from orchestrator.api.strategies.rules import Problems, network, repeated
 from orchestrator.api.strategies.scheduling import validate_taints
 from orchestrator.api.strategies.spec_status import SpecAndStatus, keep, tie_first
 
@@ -54,13 +54,10 @@ class _Nodes(SpecAndStatus):
         return problems
 
     def validate_status_update(self, obj: Object, old: Object) -> Sequence[Problem]:
+        addresses = (obj.get("status") or {}).get("addresses") or ()
+        told = repeated((address.get("type", ""), address.get("address", "")) for address in addresses)
         problems = [*self._metadata(obj, old), *_resources(obj)]
-        seen: list[Object] = []
-        for index, address in enumerate((obj.get("status") or {}).get("addresses") or ()):
-            if address in seen:
-                problems.append(duplicate(f"status.addresses[{index}]", address))
-            seen.append(address)
-        return problems
+        return problems + [duplicate(f"status.addresses[{index}]", addresses[index]) for index in told]
 
     def selectable_fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"}
@@ -94,10 +91,7 @@ def _pod_ranges(ranges: Sequence[str]) -> Problems:
     if len(families) < 2 or len(ranges) > 2:
         words = "may specify no more than one CIDR for each IP family"
         problems.append(invalid("spec.podCIDRs", list(ranges), words))
-    problems += [
-        duplicate(f"spec.podCIDRs[{index}]", value) for index, value in enumerate(ranges) if value in ranges[:index]
-    ]
-    return problems
+    return problems + [duplicate(f"spec.podCIDRs[{index}]", ranges[index]) for index in repeated(ranges)]
 
 
 NODES_STRATEGY = _Nodes()

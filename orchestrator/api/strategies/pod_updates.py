@@ -17,6 +17,7 @@ from orchestrator.api.strategies.rules import (
     is_subdomain,
     parse_ip,
     qualified_name,
+    repeated,
 )
 
 _UPDATABLE = (
@@ -225,7 +226,4 @@ def _addresses(values: Sequence[str], path: str, shown: Sequence[Object]) -> Pro
     families = {address.version for value in values if (address := parse_ip(value)) is not None}
     if len(families) < 2 or len(values) > 2:
         problems.append(invalid(path, shown, "may specify no more than one IP for each IP family"))
-    problems += [
-        duplicate(f"{path}[{index}]", shown[index]) for index, value in enumerate(values) if value in values[:index]
-    ]
-    return problems
+    return problems + [duplicate(f"{path}[{index}]", shown[index]) for index in repeated(values)]

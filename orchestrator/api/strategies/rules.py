@@ -6,7 +6,7 @@ Each takes the field's path and its value and returns what is wrong, in Kubernet
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator.api import names
@@ -195,6 +195,15 @@ def unique(field: str, value: Any, seen: set[Any]) -> Problems:
         return [duplicate(field, value)]
     seen.add(value)
     return []
+
+
+def repeated(values: Iterable[Any]) -> Iterator[int]:
+    """Where values stand that were there before, in time that their number allows."""
+    seen: set[Any] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index
+        seen.add(value)
 
 
 def unchanged_if_immutable(new: dict[str, Any], old: dict[str, Any], fields: Sequence[str]) -> Problems:

@@ -176,8 +176,9 @@ def _pod_term(term: Mapping[str, Any], path: str) -> Problems:
         else:
             for index, key in enumerate(keys):
                 problems += qualified_name(f"{path}.{name}[{index}]", key)
+    unmatched = frozenset(mismatched)
     for index, key in enumerate(matched):
-        if key in mismatched:
+        if key in unmatched:
             words = "exists in both matchLabelKeys and mismatchLabelKeys"
             problems.append(invalid(f"{path}.matchLabelKeys[{index}]", key, words))
     key = term.get("topologyKey", "")
