@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -19,8 +21,10 @@ from orchestrator.api.resources import (
 )
 from orchestrator.machinery.client import STRATEGIC_PATCH, Client
 from orchestrator.machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from orchestrator.server.admission.base import AdmissionRequest
+from orchestrator.server.admission.chain import build_admission
 from tests.support.controllers import deployment_body, owner_body, pod_template, statefulset_body
-from tests.support.server import RunningServer, a_configmap, a_pod
+from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
 from tests.support.simulation import ready_node
 
 
@@ -202,3 +206,41 @@ async def test_only_a_pod_that_runs_somewhere_is_given_grace(api_server: Running
         assert going["metadata"]["deletionGracePeriodSeconds"] == 30
         await client.delete(PODS, "web", "default", uid=going["metadata"]["uid"], grace_s=0)
         assert isinstance(await refusal_of(client.get(PODS, "web", "default", into=dict)), NotFound)
+
+
+class Thinking:
+    """The admission chain, which takes its time over one object, in whatever thread: until told that it is enough."""
+
+    def __init__(self) -> None:
+        self._chain = build_admission()
+        self.begun, self.enough = threading.Event(), threading.Event()
+
+    def mutate(self, request: AdmissionRequest) -> None:
+        self._chain.mutate(request)
+
+    def validate(self, request: AdmissionRequest) -> None:
+        self._chain.validate(request)
+        if request.operation == "CREATE" and (request.obj or {})["metadata"].get("name") == "large":
+            self.begun.set()
+            self.enough.wait()
+
+
+async def test_nothing_is_created_in_a_namespace_that_went_while_a_large_body_was_thought_about() -> None:
+    admission = Thinking()
+    async with a_running_server(admission=admission) as server, server.client() as client:
+        namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "doomed"}}
+        await client.create(NAMESPACES, namespace, into=bytes)
+        creating = asyncio.create_task(
+            client.create(CONFIGMAPS, a_configmap("large", a="x" * 200_000), "doomed", into=bytes)
+        )
+        try:
+            await asyncio.to_thread(admission.begun.wait)
+            await client.delete(NAMESPACES, "doomed")
+            await client.update(NAMESPACES, "doomed", namespace, into=bytes, subresource="finalize")
+            with pytest.raises(NotFound):
+                await client.get(NAMESPACES, "doomed", into=bytes)
+        finally:
+            admission.enough.set()
+        with pytest.raises(NotFound, match='namespaces "doomed" not found'):
+            await creating
+        assert (await client.list(CONFIGMAPS, into=bytes)).items == ()

@@ -23,7 +23,7 @@ from orchestrator.server.dice import thrown
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing import templates
 from orchestrator.server.writing.decide import Commit, Decision, Refuse, Unchanged, decide, mutate
-from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.facts import Facts, Recorded, is_current
 from orchestrator.server.writing.options import DeleteOptions
 from orchestrator.server.writing.templates import Sketch, Template
 from orchestrator.store.base import RevisionMismatch, StoreFailed
@@ -75,10 +75,20 @@ async def create(call: Call, kind: Kind, obj: Object) -> Stored:
     """Create the object, whose types have been checked. Raises what refuses it."""
     meta = obj["metadata"]
     names_left = _NAMES_MAX if meta.get("generateName") and not meta.get("name") else 1
-    may_fail = names_left > 1 or bool(kind.claims)
+    size = len(call.body)
+    may_fail = names_left > 1 or bool(kind.claims) or is_large(size)
     for _ in range(_NAMES_MAX + _ATTEMPTS_MAX):
-        new, facts = codec.copied(obj) if may_fail else obj, facts_of(call)
-        decision = await _decided(call, kind, MAIN, None, new, facts, len(call.body))
+        new = await _thought(call, size, partial(codec.copied, obj)) if may_fail else obj
+        facts = facts_of(call)
+        objects = Recorded(facts.objects)
+        if is_large(size):
+            facts = msgspec.structs.replace(facts, objects=objects)
+        decision = await _decided(call, kind, MAIN, None, new, facts, size)
+        if is_large(size):
+            # Meanwhile the namespace may have begun to go, or have gone; of a small object nobody had the time.
+            await call.core.cache.wait_fresh()
+            if not is_current(objects.all, call.core.cache):
+                continue
         try:
             return await _carried_out(call, kind, decision, facts)
         except RevisionMismatch as exc:

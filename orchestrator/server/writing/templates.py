@@ -9,7 +9,7 @@ reads, or reads the name, switches it off.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 from random import Random
 
@@ -20,14 +20,13 @@ from orchestrator.api.codec import Malformed
 from orchestrator.api.doors import MAIN
 from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import Resource
 from orchestrator.machinery.errors import ApiError
 from orchestrator.server.admission.base import Admission, Objects
 from orchestrator.server.admission.reads import Reads
 from orchestrator.server.dice import Dice, thrown
 from orchestrator.server.watch_cache import key_of
 from orchestrator.server.writing.decide import Commit, decide, mutate
-from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.facts import Facts, Read, Recorded, is_current
 from orchestrator.server.writing.metadata import generated_name
 from orchestrator.server.writing.stages import BEFORE, DECIDING
 from orchestrator.store.base import Put
@@ -102,11 +101,7 @@ class Template(msgspec.Struct, frozen=True, gc=False):
 
     pieces: tuple[bytes, ...]
     gaps: tuple[_Own, ...]
-    read: tuple[tuple[Resource, str, str, bytes | None], ...]
-
-    def is_current(self, objects: Objects) -> bool:
-        """Whether every object that the stages read is as it was."""
-        return all(objects.get(resource, namespace, name) == value for resource, namespace, name, value in self.read)
+    read: Read
 
     def filled(self, name: str, facts: Facts) -> bytes:
         """The object of this name, with these facts."""
@@ -118,27 +113,6 @@ class Template(msgspec.Struct, frozen=True, gc=False):
             parts.append(own[gap])
         parts.append(self.pieces[-1])
         return b"".join(parts)
-
-
-class _Recorded:
-    """The cache, noting what is read of it."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self.read: dict[tuple[Resource, str, str], bytes | None] = {}
-        self.is_whole = True
-
-    def get(self, resource: Resource, namespace: str, name: str) -> bytes | None:
-        value = self.read[resource, namespace, name] = self._objects.get(resource, namespace, name)
-        return value
-
-    def list(self, resource: Resource, namespace: str = "") -> Iterable[bytes]:
-        self.is_whole = False
-        return self._objects.list(resource, namespace)
-
-    def by_index(self, resource: Resource, index: str, value: str) -> Iterable[bytes]:
-        self.is_whole = False
-        return self._objects.by_index(resource, index, value)
 
 
 def may_have_templates(kind: Kind, admission: Admission) -> bool:
@@ -162,7 +136,7 @@ def learned(
 
 
 def _tried(kind: Kind, seen: Sketch, obj: Object, facts: Facts, chance: Random, *, now: float) -> Template | None:
-    recorded, dice = _Recorded(facts.objects), thrown(chance)
+    recorded, dice = Recorded(facts.objects), thrown(chance)
     own = msgspec.structs.replace(facts, now=now, dice=dice, objects=recorded)
     if seen.name:
         obj["metadata"]["name"] = f"n{dice.uid().replace('-', '')}"
@@ -173,14 +147,13 @@ def _tried(kind: Kind, seen: Sketch, obj: Object, facts: Facts, chance: Random, 
         return None
     if not isinstance(decision, Commit) or decision.warnings or not recorded.is_whole:
         return None
-    read = tuple((*place, value) for place, value in recorded.read.items())
     if not kind.strategy.is_plain_name(obj["metadata"]["name"]):
         return None
-    return _cut(decision.shown, obj["metadata"]["name"], own.timestamp, dice, read)
+    return _cut(decision.shown, obj["metadata"]["name"], own.timestamp, dice, recorded.all)
 
 
 def _cut(
-    value: bytes, name: str, time: str, dice: Dice, read: tuple[tuple[Resource, str, str, bytes | None], ...]
+    value: bytes, name: str, time: str, dice: Dice, read: Read
 ) -> Template | None:
     """Cut an object where its own values are; None if one of them is where nobody expects it."""
     places: list[tuple[int, int, _Own]] = []
@@ -236,7 +209,7 @@ class Templates:
         if found is None:
             return None
         template, size = found
-        if not template.is_current(objects):
+        if not is_current(template.read, objects):
             del self._known[key]
             self.bytes -= size
             return None

@@ -21,7 +21,7 @@ from orchestrator.server.authentication.base import User
 from orchestrator.server.dice import Dice
 from orchestrator.server.writing import templates
 from orchestrator.server.writing.decide import Commit, decide, mutate
-from orchestrator.server.writing.facts import Facts
+from orchestrator.server.writing.facts import Facts, is_current
 from orchestrator.server.writing.templates import Template, Templates
 from tests.support.api import a_full_pod, unhurried
 from tests.support.security import ADMIN, FakeObjects, a_namespace, a_service_account
@@ -177,12 +177,12 @@ def test_an_object_that_was_read_and_is_another_ends_its_templates() -> None:
         ("namespaces", "default"),
         ("serviceaccounts", "default"),
     }
-    assert template.is_current(cluster)
+    assert is_current(template.read, cluster)
     cluster.put(*a_service_account(imagePullSecrets=[{"name": "s"}]))
-    assert not template.is_current(cluster)
+    assert not is_current(template.read, cluster)
     cluster = a_cluster()
     cluster.put(*a_namespace(phase="Terminating"))
-    assert not template.is_current(cluster)
+    assert not is_current(template.read, cluster)
 
 
 def test_everything_that_a_create_depends_on_is_in_its_key() -> None:
