@@ -209,7 +209,7 @@ async def test_a_client_that_leaves_while_it_is_written_to_is_no_error(
 
     async with api_server.client() as client:
         await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
-    monkeypatch.setattr(watch, "_write", write_to_nobody)
+    monkeypatch.setattr(watch.Stream, "_write", write_to_nobody)
     with pytest.raises(aiohttp.ClientError):
         async with watching(api_server, CONFIGMAPS) as lines:
             await lines.next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.machinery.errors import NotAcceptable
 from orchestrator.server import forms, list_options, metrics, refusals, warnings
+from orchestrator.server.answers import WRITE_TIMEOUT_S
 from orchestrator.server.core import Call
 from orchestrator.server.endpoints.reads import filter_of, wait_for
 from orchestrator.server.list_options import ListOptions
@@ -31,6 +33,8 @@ _STATE_CHUNK = 200
 _CHUNK_BYTES = 64 << 10
 # A client that takes nothing for so long is cut off, and resumes from where it was.
 _WRITE_TIMEOUT_S = 30.0
+# Nor may what a watch begins with, during which it has a seat, be waited for longer than a list's whole answer.
+_FIRST_TIMEOUT_S = WRITE_TIMEOUT_S
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 _INITIAL_END = "k8s.io/initial-events-end"
 
@@ -61,10 +65,11 @@ async def watch(call: Call) -> web.StreamResponse:
     try:
         with call.core.served.watched(kind, watcher):
             response = await _open(call)
-            stream = _Stream(response, kind, form)
+            stream = Stream(response, kind, form)
             await stream.send_first(first)
             if wants_state and options.bookmarks:
                 await stream.send([], _bookmark(kind, form.shape, start, annotations={_INITIAL_END: "true"}))
+            stream.has_begun()
             call.seat.give_back()  # from here on it costs what it has to say, and that is little
             await _follow(call, stream, watcher, options)
             await stream.end()
@@ -129,11 +134,14 @@ async def _open(call: Call) -> web.StreamResponse:
     return response
 
 
-class _Stream:
-    """One watch's answer on its way to the client."""
+class Stream:
+    """One watch's answer on its way to the client. For all that it begins with it is waited `first_s` at most."""
 
-    def __init__(self, response: web.StreamResponse, kind: Kind, form: Form) -> None:
+    def __init__(
+        self, response: web.StreamResponse, kind: Kind, form: Form, *, first_s: float = _FIRST_TIMEOUT_S
+    ) -> None:
         self._response = response
+        self._left_s = first_s
         self._form = form
         self._is_open = False
         self.kind = kind
@@ -144,7 +152,11 @@ class _Stream:
             lines[0] = self._form.opening(lines[0])
             self._is_open = True
         for data in gathered([*lines, bookmark] if bookmark else lines, _CHUNK_BYTES):
-            await _write(self._response, data)
+            await self._write(data)
+
+    def has_begun(self) -> None:
+        """What the client gets from here on, it may take as slowly as things happen."""
+        self._left_s = math.inf
 
     async def send_first(self, first: Iterable[bytes | None]) -> None:
         """Write what the watch begins with (None: nothing), with the loop left to others in between."""
@@ -163,6 +175,16 @@ class _Stream:
     async def end(self) -> None:
         await self._response.write_eof()
 
+    async def _write(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(min(_WRITE_TIMEOUT_S, self._left_s)):
+                await self._response.write(data)
+        except TimeoutError as exc:
+            raise TooSlow from exc
+        self._left_s -= loop.time() - began
+
 
 def gathered(lines: Iterable[bytes], bytes_max: int) -> Iterator[bytes]:
     """The lines joined into pieces of about this size, so that none is copied before its turn."""
@@ -178,15 +200,7 @@ def gathered(lines: Iterable[bytes], bytes_max: int) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    try:
-        async with asyncio.timeout(_WRITE_TIMEOUT_S):
-            await response.write(data)
-    except TimeoutError as exc:
-        raise TooSlow from exc
-
-
-async def _follow(call: Call, stream: _Stream, watcher: Watcher, options: ListOptions) -> None:
+async def _follow(call: Call, stream: Stream, watcher: Watcher, options: ListOptions) -> None:
     """Write what comes until the client's time is up, or it reads too slowly."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + _lasts_s(call, options)

@@ -152,9 +152,7 @@ def _tried(kind: Kind, seen: Sketch, obj: Object, facts: Facts, chance: Random, 
     return _cut(decision.shown, obj["metadata"]["name"], own.timestamp, dice, recorded.all)
 
 
-def _cut(
-    value: bytes, name: str, time: str, dice: Dice, read: Read
-) -> Template | None:
+def _cut(value: bytes, name: str, time: str, dice: Dice, read: Read) -> Template | None:
     """Cut an object where its own values are; None if one of them is where nobody expects it."""
     places: list[tuple[int, int, _Own]] = []
     for before, text, after, own in (

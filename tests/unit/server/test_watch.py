@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from itertools import islice
+from itertools import islice, repeat
+from typing import cast
 
+import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.kinds import BUILT_IN, Kind
 from orchestrator.api.selectors import parse_field_selector
-from orchestrator.server.endpoints.watch import gathered, missed
+from orchestrator.server.endpoints.watch import Stream, gathered, missed
 from orchestrator.server.watch_cache import Collection
-from orchestrator.server.watches import Filter, Form, Progress, Shape
+from orchestrator.server.watches import PLAIN, Filter, Form, Progress, Shape, TooSlow
 
 
 @given(lines=st.lists(st.binary(min_size=1, max_size=9)), bytes_max=st.integers(1, 20))
@@ -69,3 +73,31 @@ def test_of_what_happened_a_node_gets_its_own_pods_and_only_those_are_decoded() 
     lines = [line for line in missed(a_collection(10), pods(), filter_, form, 1) if line is not None]
     assert [json.loads(line)["object"]["metadata"]["name"] for line in lines] == ["p3", "p5", "p7", "p9", "p11"]
     assert decoded == ["p3", "p5", "p7", "p9", "p11"]
+
+
+class Sluggish:
+    """A client that takes every piece, each after a while."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def write(self, data: bytes) -> None:
+        await asyncio.sleep(0.002)
+        self.taken += 1
+
+
+async def test_a_watch_that_takes_its_beginning_bit_by_bit_does_not_keep_its_seat_for_ever() -> None:
+    client = Sluggish()
+    stream = Stream(cast(web.StreamResponse, client), pods(), PLAIN, first_s=0.05)
+    with pytest.raises(TooSlow):
+        await stream.send_first(repeat(b"x" * (64 << 10)))
+    assert client.taken
+
+
+async def test_a_watch_that_has_begun_takes_what_happens_as_slowly_as_it_happens() -> None:
+    client = Sluggish()
+    stream = Stream(cast(web.StreamResponse, client), pods(), PLAIN, first_s=0)
+    stream.has_begun()
+    for _ in range(5):
+        await stream.send([b"x"])
+    assert client.taken == 5
