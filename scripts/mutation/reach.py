@@ -1,17 +1,20 @@
 """Which tests can notice a bug in a module: those that import it, nearest first. Pure, but for reading the tree.
 
-Nearest is the unit test of the module's name, then those of its folder, then those of few imports. Of equally near
-ones, those that import little come first: they are about the module, and fail soon.
+Nearest is the unit test of the module's name, then those of its folder and the folders above, then all others; those
+of few imports first. Of equally near ones, those that import little come first: they are about it, and fail soon.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 #: Whoever imports a module over more steps than this tests something else.
 STEPS_MAX = 5
+# Farther than any folder is deep.
+_ELSEWHERE = 100
 
 
 def imports_of(path: Path, root: Path, known: Mapping[str, Path]) -> set[Path]:
@@ -42,13 +45,14 @@ def reaching_tests(root: Path) -> dict[Path, list[Path]]:
 
 
 def _away(test: Path, module: Path) -> int:
-    """0 for the module's own unit test, 1 for one of its folder (or the one file for that folder), 2 for any other."""
-    folders = tuple(part for part in module.parent.parts if part != "orchestrator")
-    home = ("tests", "unit", *folders)
-    is_home = test.parent.parts == home or (test.parent.parts == home[:-1] and test.stem == f"test_{home[-1]}")
-    if not is_home:
-        return 2
-    return 0 if test.stem == f"test_{module.stem}" else 1
+    """How far a test lies from where a module's own would: 0 is its own, then folder by folder; others come last."""
+    if test.parts[:2] != ("tests", "unit"):
+        return _ELSEWHERE
+    home = tuple(part for part in module.parent.parts if part != "orchestrator")
+    # A folder's tests may be one file of its name.
+    place = (*test.parent.parts[2:], test.stem.removeprefix("test_"))
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(home, place, strict=False)))
+    return 0 if place == (*home, module.stem) else 1 + len(home) - shared
 
 
 def _reach(start: Path, imports: Mapping[Path, set[Path]]) -> dict[Path, int]:

@@ -43,11 +43,12 @@ class Copy:
         self._sound: dict[Path, bool] = {}
 
     def is_noticed(self, module: Path, source: str, tests: Sequence[Path]) -> bool:
-        """Whether one of the tests fails over the changed module: the first alone, then all others at once.
+        """Whether one of the tests fails over the changed module: the first alone, then unit tests, then all others.
 
         A test that fails without any bug notices nothing: it is named, and left out.
         """
-        for some in (tests[:1], tests[1:]):
+        near = [test for test in tests[1:] if test.parts[:2] == ("tests", "unit")]
+        for some in (tests[:1], near, [test for test in tests[1:] if test not in near]):
             sound = [test for test in some if self._is_sound(test)]
             if sound and not self._pass(sound, module, source):
                 return True

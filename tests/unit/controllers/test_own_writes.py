@@ -58,6 +58,21 @@ async def test_the_key_that_was_woken_is_the_one_that_wrote():
     assert await queue.get() == "late"
 
 
+async def test_a_key_that_waits_for_the_same_again_is_woken_again():
+    queue, cache = WorkQueue(), a_cache("a")
+    own = OwnWrites(queue)
+    for revision in (5, 9):  # of the second write of one object, the first one's sight tells nothing
+        for _ in range(2):
+            own.deleted("k", cache, meta("a"))
+            with pytest.raises(RetryLater):
+                own.require_seen("k")
+        show(cache, "a", revision, deletionTimestamp=CREATED)
+        assert await queue.get() == "k"
+        queue.done("k")
+        own.require_seen("k")
+        show(cache, "a", revision + 1)
+
+
 async def test_own_deletes_are_waited_for_but_not_namesakes():
     queue, cache = WorkQueue(), a_cache("a")
     own = OwnWrites(queue)

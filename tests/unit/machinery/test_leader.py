@@ -154,6 +154,43 @@ async def test_a_leader_that_was_stopped_for_a_while_does_not_write_when_it_goes
 
 
 @pytest.mark.looptime
+async def test_whose_renewal_gets_no_answer_stops_when_it_no_longer_leads() -> None:
+    leader = Candidate(Leases(), "a")
+    loop = asyncio.get_running_loop()
+
+    async def lead() -> None:
+        leader.line.read_s = 1000.0
+        await asyncio.Event().wait()
+
+    await _ends_with_leadership_lost(leader.election, lead)
+    assert loop.time() == pytest.approx(10.0), (
+        "ten seconds after it was asked for the lease, not after the last attempt"
+    )
+
+
+@pytest.mark.looptime
+async def test_transitions_count_leaders_and_not_renewals() -> None:
+    leases = Leases()
+    first, second = Candidate(leases, "a"), Candidate(leases, "b")
+    told: list[tuple[str | None, int | None]] = []
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(first.run(), name="first")]
+        await asyncio.sleep(5)
+        running.append(group.create_task(second.run(), name="second"))
+        for _ in range(2):
+            await asyncio.sleep(15)
+            assert leases.stored is not None
+            told.append((leases.stored.spec.holder_identity, leases.stored.spec.lease_transitions))
+        first.line.read_s = 1000.0
+        await asyncio.sleep(60)
+        assert leases.stored is not None
+        told.append((leases.stored.spec.holder_identity, leases.stored.spec.lease_transitions))
+        for task in running:
+            task.cancel()
+    assert told == [("a", 0), ("a", 0), ("b", 1)]
+
+
+@pytest.mark.looptime
 async def test_a_lease_that_somebody_else_holds_is_lost_at_once() -> None:
     leases = Leases()
     election = LeaderElection(leases.client(), LoopClock(), name="test", identity="a")  # type: ignore[arg-type]

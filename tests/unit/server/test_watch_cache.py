@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.api import codec
 from orchestrator.api.resources import CONFIGMAPS, NODES, PODS
 from orchestrator.api.selectors import parse_field_selector, parse_label_selector
-from orchestrator.server.watch_cache import WatchCache, key_of, prefix_of
+from orchestrator.server.watch_cache import Collection, WatchCache, key_of, prefix_of
 from orchestrator.server.watches import (
     PLAIN,
     Filter,
@@ -109,6 +109,29 @@ async def test_pods_are_found_by_their_node() -> None:
 
     assert (on("n1"), on("n2"), on("n3")) == (["a"], ["b"], [])
     running.cancel()
+
+
+async def test_what_an_index_finds_is_in_the_order_of_a_list() -> None:
+    store = MemoryStore()
+    cache, running = await a_cache(store)
+    for namespace, name in (("a", "x"), ("a-b", "y"), ("a", "b")):
+        await put(store, name, namespace, node="n1")
+    await cache.wait_fresh()
+    assert cache.by_index(PODS, "spec.nodeName", "n1") == cache.list(PODS)
+    running.cancel()
+
+
+def test_a_window_that_forgets_says_from_where_on_it_knows_everything() -> None:
+    collection = Collection(progress=Progress(1), window_start=1)
+    value = b'{"metadata":{"resourceVersion":"%d","name":"a"},"x":"' + b"x" * (1 << 20) + b'"}'
+    for revision in range(2, 30):
+        collection.apply("default", "a", value.replace(b"%d", b"%d" % revision), revision)
+    assert collection.window_start > 1
+    for revision in range(1, 31):
+        events = collection.since(revision)
+        known = None if events is None else [event.revision for event in events]
+        assert known == (None if revision < collection.window_start else list(range(revision + 1, 30)))
+    assert collection.since(29) == []
 
 
 async def test_a_window_too_old_is_said_to_be() -> None:

@@ -52,7 +52,8 @@ async def test_who_has_waited_too_long_is_told_to_come_again(looptime: object) -
     (await gate.enter(GLOBAL_DEFAULT, "b")).give_back()
 
 
-async def test_the_queue_is_bounded_by_identity_and_in_all() -> None:
+@pytest.mark.looptime
+async def test_the_queue_is_bounded_by_identity_and_in_all(looptime: object) -> None:
     gate = Gate(_ONE_SEAT)
     await gate.enter(GLOBAL_DEFAULT, "a")
     tasks = [await _waiting(gate, "b"), await _waiting(gate, "b")]
@@ -61,6 +62,7 @@ async def test_the_queue_is_bounded_by_identity_and_in_all() -> None:
     tasks.append(await _waiting(gate, "c"))
     with pytest.raises(TooManyRequests):
         await gate.enter(GLOBAL_DEFAULT, "d")
+    assert looptime == 0, "who finds it full does not wait"
     for task in tasks:
         task.cancel()
 

@@ -36,6 +36,18 @@ _ONLY_NAMED_LIKE_A_NODE = User("system:node:n1", (AUTHENTICATED,))
         pytest.param(_of_lease(_NODE, "update"), levels.NODE_HIGH, id="a-nodes-lease"),
         pytest.param(Attributes(_NODE, "patch", resource="nodes"), levels.NODE_HIGH, id="a-node"),
         pytest.param(Attributes(_NODE, "list", resource="nodes"), levels.SYSTEM, id="a-nodes-list"),
+        pytest.param(Attributes(_NODE, "watch", resource="nodes"), levels.SYSTEM, id="a-nodes-watch"),
+        pytest.param(_of_lease(_NODE, "list"), levels.SYSTEM, id="a-nodes-list-of-leases"),
+        pytest.param(
+            Attributes(_NODE, "get", "metrics.k8s.io", "v1beta1", "nodes", name="n1"),
+            levels.SYSTEM,
+            id="only-called-nodes",
+        ),
+        pytest.param(
+            Attributes(_NODE, "update", "example.com", "v1", "leases", name="n1"),
+            levels.SYSTEM,
+            id="only-called-leases",
+        ),
         pytest.param(Attributes(_NODE, "patch", resource="pods"), levels.SYSTEM, id="a-nodes-pods"),
         pytest.param(_of_lease(_CONTROLLERS, "update"), levels.LEADER_ELECTION, id="controllers-lease"),
         pytest.param(_of_lease(_SCHEDULER, "get"), levels.LEADER_ELECTION, id="schedulers-lease"),
