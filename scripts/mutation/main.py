@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.mutation.mutants import Mutant, mutants_of
-from scripts.mutation.reach import reaching_tests
+from scripts.mutation.reach import is_unit, reaching_tests
 from scripts.mutation.trial import Copy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100, help="how many bugs to plant (100)")
     parser.add_argument("--seed", type=int, default=0, help="which sample (0: another one each time)")
     parser.add_argument("--tests-max", type=int, default=25, help="test files a bug is shown to, nearest first (25)")
+    parser.add_argument(
+        "--unit", action="store_true", help="show them to unit tests alone: quick, and some survive by it"
+    )
     parser.add_argument("modules", nargs="*", type=Path, help="only these modules")
     options = parser.parse_args()
     seed = options.seed or random.SystemRandom().randrange(1, 1 << 30)
@@ -66,7 +69,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="wherry-mutate-") as folder:
         copy = Copy(ROOT, Path(folder))
         for number, one in enumerate(planted, start=1):
-            tests = [test.relative_to(ROOT) for test in reach.get(ROOT / one.module, [])[: options.tests_max]]
+            tests = [test.relative_to(ROOT) for test in reach.get(ROOT / one.module, [])]
+            tests = [test for test in tests if is_unit(test) or not options.unit][: options.tests_max]
             began = time.monotonic()
             noticed = copy.is_noticed(one.module, one.mutant.source, tests)
             survivors += not noticed

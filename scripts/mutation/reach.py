@@ -44,9 +44,14 @@ def reaching_tests(root: Path) -> dict[Path, list[Path]]:
     return {module: [test for *_, test in sorted(found)] for module, found in reached.items()}
 
 
+def is_unit(test: Path) -> bool:
+    """Whether a test file, relative to the tree, is one of the unit tests."""
+    return test.parts[:2] == ("tests", "unit")
+
+
 def _away(test: Path, module: Path) -> int:
     """How far a test lies from where a module's own would: 0 is its own, then folder by folder; others come last."""
-    if test.parts[:2] != ("tests", "unit"):
+    if not is_unit(test):
         return _ELSEWHERE
     home = tuple(part for part in module.parent.parts if part != "orchestrator")
     # A folder's tests may be one file of its name.

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.mutation.reach import is_unit
+
 _TREES = ("orchestrator", "node_agent", "netproxy", "tests", "config", "scripts")
 _FILES = ("pyproject.toml", "README.md", "ARCHITECTURE.md", "NOMENCLATURE.md")
 _FOREIGN = ("aiohttp", "aiohttp.web", "cryptography.x509", "hypothesis.strategies", "msgspec", "numpy", "yaml")
@@ -47,7 +49,7 @@ class Copy:
 
         A test that fails without any bug notices nothing: it is named, and left out.
         """
-        near = [test for test in tests[1:] if test.parts[:2] == ("tests", "unit")]
+        near = [test for test in tests[1:] if is_unit(test)]
         for some in (tests[:1], near, [test for test in tests[1:] if test not in near]):
             sound = [test for test in some if self._is_sound(test)]
             if sound and not self._pass(sound, module, source):

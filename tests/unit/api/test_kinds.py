@@ -93,6 +93,7 @@ def test_a_snapshot_is_replaced_and_stays_what_it_was() -> None:
     assert [kinds.generation for kinds in (first, second, third)] == [1, 2, 3]
     assert first.find("example.com", "v1", "boats") is boats
     assert second.gone_in(third) == (oars,)
+    assert second.replaced(drop=[oars.resource], put=[oars]).rows[-1] is oars, "what is dropped and put is put"
     assert first.gone_in(second) == (boats,), "what changed is gone as it was"
     assert second.gone_in(second.replaced(put=[a_row(plural="oars")])) == (), "rows of one content are one row"
 

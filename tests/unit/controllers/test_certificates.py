@@ -215,8 +215,9 @@ def test_users_are_let_in_by_people() -> None:
     assert isinstance(decide(request, inside, CLUSTER, now=NOW), Leave)
     approved = a_request(USER_SIGNER, username="jane", groups=(), usages=usages, conditions=("Approved",))
     assert decide(approved, inside, CLUSTER, now=NOW) == Sign(True, False, False, 365 * 86_400)
-    wants_all = Asked(common_name="jane", organizations=("system:masters",))
-    assert isinstance(decide(approved, wants_all, CLUSTER, now=NOW), Fail)
+    for organizations in (("system:masters",), ("developers", "system:masters")):
+        wants_all = Asked(common_name="jane", organizations=organizations)
+        assert isinstance(decide(approved, wants_all, CLUSTER, now=NOW), Fail)
     serves_too = msgspec.structs.replace(approved.spec, usages=("client auth", "digital signature", "server auth"))
     assert isinstance(decide(msgspec.structs.replace(approved, spec=serves_too), inside, CLUSTER, now=NOW), Fail)
 

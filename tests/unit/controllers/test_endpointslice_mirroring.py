@@ -139,6 +139,24 @@ def test_a_change_is_written_into_the_slice_that_is_there():
     assert not decision.delete
 
 
+@pytest.mark.parametrize("change", [{"annotations": {"team": "y"}}, {"labels": {"app": "other"}}])
+def test_what_only_describes_the_endpoints_is_followed_too(change):
+    before = mirrored(some_endpoints(annotations={"team": "x"}, labels={"app": "db"}))
+    decision = decide(
+        some_endpoints(**{"annotations": {"team": "x"}, "labels": {"app": "db"}, **change}), WITHOUT_SELECTOR, before
+    )
+    assert [wanted.replaces for wanted in decision.update] == before
+
+
+def test_two_that_share_an_address_are_told_apart_by_what_they_point_at():
+    pods = [TargetRef(kind="Pod", namespace="default", name=name, uid=f"uid-{name}") for name in ("a", "b")]
+    addresses = tuple(EndpointAddress(ip="192.0.2.1", target_ref=pod) for pod in pods)
+    [one] = mirrored(
+        Endpoints(metadata=meta("web"), subsets=(EndpointSubset(addresses=addresses, ports=(EndpointsPort(port=80),)),))
+    )
+    assert [endpoint.target_ref for endpoint in one.endpoints] == pods
+
+
 def test_a_slice_too_many_goes():
     first = mirrored(some_endpoints())
     twice = first + carried_out(some_endpoints(), [], decide(some_endpoints(), WITHOUT_SELECTOR, []))

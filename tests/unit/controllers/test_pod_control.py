@@ -40,6 +40,7 @@ class Server:
         self.answers: dict[str, Exception] = {}
         self.live: MetaView = MetaView()
         self.asked: list[tuple[str, str]] = []
+        self.patches: list[Object] = []
         self.waves: list[int] = []
         self._in_flight = 0
 
@@ -62,7 +63,8 @@ class Server:
         name = body["metadata"].get("name", "")
         return await self._answer("create", name, MetaView(metadata=meta(name or "made", resourceVersion="5")))
 
-    async def patch(self, resource: Resource, name: str, *_: Any, **__: Any) -> MetaView:
+    async def patch(self, resource: Resource, name: str, body: Object, *_: Any, **__: Any) -> MetaView:
+        self.patches.append(body)
         return await self._answer("patch", name, MetaView(metadata=meta(name, resourceVersion="5")))
 
     async def delete(self, resource: Resource, name: str, *_: Any, uid: str, **__: Any) -> None:
@@ -230,6 +232,26 @@ async def test_a_race_for_an_orphan_is_nobodys_failure(answer: Exception, raised
         with pytest.raises(raised):
             await adopting
     assert told.events == []
+
+
+async def test_what_is_deleted_only_as_it_was_seen_and_has_changed_is_a_conflict() -> None:
+    server = Server()
+    server.answers["delete"] = Conflict("changed")
+    control, _ = a_control(server)
+    cache = Informer(cast("Client", server), PODS, Pod)
+    with pytest.raises(Conflict):
+        await control.delete(a_replicaset(0), cache, meta("a"), resource_version="3")
+    assert not await control.delete(a_replicaset(0), cache, meta("a"))
+
+
+async def test_a_status_is_written_for_the_very_object_that_it_was_decided_on() -> None:
+    server = Server()
+    control, _ = a_control(server)
+    rs = a_replicaset(1)
+    await control.report(rs, {"replicas": 7})
+    assert server.patches == [{"metadata": {"uid": rs.metadata.uid}, "status": {"replicas": 7}}]
+    server.answers["patch"] = NotFound("gone")
+    await control.report(rs, {"replicas": 8})
 
 
 async def test_a_status_that_is_so_already_is_not_written() -> None:

@@ -129,6 +129,7 @@ def token_of(**body: Any) -> str:
         ({"continue": token_of(v="meta.k8s.io/v1", rv=-2, start="a/b")}, "incorrect encoded start resourceVersion"),
         ({"continue": token_of(v="meta.k8s.io/v1", rv=1 << 80, start="a/b")}, "incorrect encoded start"),
         ({"continue": token_of(v="meta.k8s.io/v1", rv="1", start="a/b")}, "incorrect encoded start resourceVersion"),
+        ({"continue": token_of(v="meta.k8s.io/v1", rv=True, start="a/b")}, "incorrect encoded start resourceVersion"),
         ({"continue": token_of(v="meta.k8s.io/v1", rv=1, start="")}, "encoded start key empty"),
         ({"continue": token_of(v="meta.k8s.io/v1", rv=1, start="../../secrets/x")}, "continue key is not valid"),
     ],
@@ -144,6 +145,8 @@ def test_a_watch_s_parameters() -> None:
     options = list_options.parse({**query, "timeoutSeconds": "30"}, is_watch=True)
     assert (options.initial_events, options.bookmarks, options.timeout_s, options.revision) == (True, True, 30, None)
     assert list_options.parse({"resourceVersion": "9"}, is_watch=True).revision == 9
+    # A watch has no pages, so it reads no token.
+    assert list_options.parse({"resourceVersion": "9", "continue": "%%"}, is_watch=True).token is None
 
 
 @given(
