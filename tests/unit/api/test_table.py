@@ -326,3 +326,9 @@ def test_a_table_carries_what_a_list_carries() -> None:
     assert table.render(row.columns, [pod], now=NOW, include_object="Object")["rows"][0]["object"] == pod
     assert "object" not in table.render(row.columns, [pod], now=NOW, include_object="None")["rows"][0]
     assert table.render(row.columns, [pod], now=NOW, with_columns=False)["columnDefinitions"] is None
+
+
+def test_columns_are_for_everybody_or_for_wide_tables() -> None:
+    columns = [column for row in BUILT_IN.rows for column in row.columns]
+    assert {column.priority for column in columns} == {0, 1}, "kubectl shows what has a priority in wide tables alone"
+    assert all(column.description for column in columns)

@@ -17,7 +17,7 @@ from orchestrator.server import pages
 from orchestrator.server.list_options import Position
 from orchestrator.server.pages import Page
 from orchestrator.server.watch_cache import Collection, WatchCache, key_of, prefix_of
-from orchestrator.server.watches import Filter
+from orchestrator.server.watches import Filter, Progress
 from orchestrator.store.base import Record
 from orchestrator.store.memory import MemoryStore
 
@@ -122,6 +122,41 @@ def test_pages_together_are_the_list(steps: list[tuple[bool, str, str, str]], at
         running.cancel()
 
     asyncio.run(check())
+
+
+def a_collection(names: str) -> Collection:
+    collection = Collection(progress=Progress(), window_start=1)
+    for revision, name in enumerate(names, 2):
+        change(collection, name, revision)
+    return collection
+
+
+def change(collection: Collection, name: str, revision: int) -> None:
+    value = codec.encode_unstamped({"metadata": {"name": name, "namespace": "a", "labels": {"x": name}}})
+    collection.apply("a", name, codec.stamp(value, revision), revision)
+
+
+async def test_how_many_remain_of_a_past_list_does_not_count_what_changed_before_the_page() -> None:
+    collection = a_collection("bcdef")
+    for name, revision in (("b", 7), ("c", 8), ("e", 9)):
+        change(collection, name, revision)
+    was = collection.before(6)
+    assert was is not None
+    page = await pages.of_past(collection, was, Filter(), Position("a", "c"), 1)
+    assert (shown(page), page.last, page.remaining) == ([("a", "d")], Position("a", "d"), 2)
+
+
+async def test_a_page_that_is_just_full_is_the_last_one() -> None:
+    collection = a_collection("bcd")
+    some = Filter(labels=parse_label_selector("x in (b, c)"))
+    page = await pages.of_cache(collection, KIND, some, None, 2)
+    assert (len(page.values), page.last) == (2, None)
+    assert (await pages.of_cache(collection, KIND, some, None, 1)).last == Position("a", "b")
+    page = await pages.of_cache(collection, KIND, Filter(), None, 3)
+    assert (len(page.values), page.last, page.remaining) == (3, None, None)
+    records = [Record(f"/registry/core/configmaps/a/{name}", b'{"metadata":{}}', 3) for name in "bc"]
+    assert (await pages.of_store(records, Filter(), 2, more=False)).last is None
+    assert (await pages.of_store(records, Filter(), 2, more=True)).last == Position("a", "c")
 
 
 async def test_a_page_of_what_has_no_namespace_ends_at_a_name() -> None:

@@ -221,6 +221,7 @@ def test_what_a_service_has_outside_a_range_that_was_changed_it_keeps_and_the_re
     again = a_service(type="NodePort", ports=[dict(one) for one in service["spec"]["ports"]])
     assert model.put(again, service) == []
     assert again["spec"]["ports"][0]["nodePort"] == port
+    assert model.put(a_service("u", type="NodePort")) == []
     model.repair()
     assert model.repair() == []
     why = "provided port is not in the valid range. The range of valid ports is 31000-31099"
@@ -259,10 +260,15 @@ def test_a_full_range_says_so() -> None:
     said = [model.put(a_service(f"s{number}")) for number in range(7)]
     assert said[:6] == [[]] * 6, "the network has eight addresses, of which two are no host's"
     assert said[6] == ["spec.clusterIPs: Invalid value: []: failed to allocate IP: range is full"]
-    for seed in range(8):  # with chance, and where chance does not find the last one
-        large = Model(cidr="10.96.0.0/26", seed=seed)
-        assert [large.put(a_service(f"s{number}")) for number in range(62)] == [[]] * 62
-        assert len(large.taken) == 62
+    large = Model(cidr="10.96.0.0/26")
+    for number in range(1, 62):
+        assert large.put(a_service(f"s{number}", clusterIP=f"10.96.0.{number}")) == []
+    for seed in range(16):  # with chance, and where chance does not find the last one
+        large.chance = Random(seed)
+        last = a_service("last")
+        assert large.put(last) == []
+        assert last["spec"]["clusterIP"] == "10.96.0.62"
+        large.remove(last)
     roomy = Model(ports=(30000, 30001))
     ports = [{"port": number, "protocol": "TCP"} for number in (1, 2, 3)]
     assert roomy.put(a_service(type="NodePort", ports=ports)) == [
