@@ -122,13 +122,14 @@ def test_versions_and_groups_are_in_the_order_that_clients_shall_prefer() -> Non
         "v11alpha2",
         "v1",
         "foo1",
+        "v11beta1",
         "v11beta2",
         "v12alpha1",
         "v3beta1",
     )
     kinds = BUILT_IN.replaced(put=[*(a_row(version=version) for version in versions), a_row("a.example.com")])
-    # The example of Kubernetes' own documentation, in its order.
-    expected = "v10 v2 v1 v11beta2 v3beta1 v2beta1 v1beta1 v12alpha1 v11alpha2 foo1 foo10"
+    # The example of Kubernetes' own documentation and one more, in its order.
+    expected = "v10 v2 v1 v11beta2 v11beta1 v3beta1 v2beta1 v1beta1 v12alpha1 v11alpha2 foo1 foo10"
     assert " ".join(kinds.versions("example.com")) == expected
     assert kinds.groups[:2] == ("", "apps")
     assert kinds.groups[-2:] == ("a.example.com", "example.com")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from orchestrator.machinery.clock import SystemClock
 from orchestrator.store import witness
 from orchestrator.store.base import Record, Unusable
+from orchestrator.store.chain import checksum_of
 from orchestrator.store.sqlite import SqliteStore, open_sqlite
 from orchestrator.store.sqlite_format import FORMAT
 from orchestrator.store.sqlite_open import open_to_look
@@ -157,6 +158,15 @@ def lose_an_old_record(folder: Path) -> None:
     change(folder, "DELETE FROM changes WHERE place = (SELECT min(place) FROM changes)")
 
 
+def bring_back_what_a_record_was_before(folder: Path) -> None:
+    """A page that was written long ago, and whole: its record is what somebody wrote, but not what is kept."""
+    with closing(sqlite3.connect(folder / NAME, isolation_level=None)) as db:
+        place, key, previous = db.execute("SELECT place, key, previous FROM changes ORDER BY place LIMIT 1").fetchone()
+        value = b"what it was before"
+        changed = (value, checksum_of(place, key, previous, value), place)
+        db.execute("UPDATE changes SET value = ?, checksum = ? WHERE place = ?", changed)
+
+
 def lose_the_newest(folder: Path) -> None:
     change(folder, "DELETE FROM changes WHERE key = '/o/last'")
 
@@ -190,6 +200,9 @@ def spoil_the_witness(folder: Path) -> None:
         pytest.param(change_a_value, "the record '/o/last' of revision 253 is not what was written", id="damaged"),
         pytest.param(lose_a_change, "something is missing between revision 180 and revision 182", id="a-hole"),
         pytest.param(lose_an_old_record, "records up to revision 150, ", id="an-old-record-lost"),
+        pytest.param(
+            bring_back_what_a_record_was_before, "are there, or others than these", id="an-old-record-of-before"
+        ),
         pytest.param(lose_the_newest, "ends at revision 252, but it had come to revision 253", id="the-newest-lost"),
         pytest.param(
             put_another_cluster_s_in_its_place, "is of cluster someone-elses, but here was", id="another-cluster"
@@ -212,6 +225,20 @@ async def test_what_is_not_this_cluster_s_whole_store_is_refused_in_words(
     ways_out = ("restore BACKUP", "wherry store repair", "put that one's file back", "remove '")
     assert any(way.lower() in text.lower() for way in ways_out)
     assert files_of(tmp_path) == before, "what is refused stays as it was found"
+
+
+def test_of_a_witness_cut_off_while_it_was_written_the_note_before_counts(tmp_path: Path) -> None:
+    seen = witness.Seen(cluster="c", revision=1, chain=-1)
+    notes = witness.Witness(tmp_path / NAME, seen)
+    for revision in range(2, 6):
+        notes.note(revision, -revision)
+        assert witness.read(tmp_path / NAME) == witness.Seen(cluster="c", revision=revision, chain=-revision)
+        whole = witness.path_of(tmp_path / NAME).read_bytes()
+        at = whole.index(b" %020d" % revision)
+        witness.path_of(tmp_path / NAME).write_bytes(whole[:at] + b"\0" * 9 + whole[at + 9 :])
+        assert witness.read(tmp_path / NAME) == witness.Seen(cluster="c", revision=revision - 1, chain=-(revision - 1))
+        witness.path_of(tmp_path / NAME).write_bytes(whole)
+    notes.close()
 
 
 async def test_a_lost_log_is_missed(tmp_path: Path) -> None:
