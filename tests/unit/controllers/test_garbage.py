@@ -214,3 +214,14 @@ def test_what_only_hangs_on_a_circle_is_not_its_member():
         world.delete(name, "Foreground")
     assert circle_of(world.objects["c"], world.owners) is None
     assert circle_of(world.objects["b"], world.owners) is world.objects["a"]
+
+
+@pytest.mark.parametrize("idle", [0, 1, 2])
+def test_a_circle_with_one_that_does_not_wait_is_none(idle):
+    world = World({"a": {"c"}, "b": {"a"}, "c": {"b"}})
+    for number, name in enumerate("abc"):
+        if number != idle:
+            world.delete(name, "Foreground")
+    for name in "abc":
+        if is_waiting(world.objects[name]):
+            assert circle_of(world.objects[name], world.owners) is None
