@@ -96,6 +96,21 @@ def test_a_pod_whose_placing_failed_is_tried_again_without_a_change() -> None:
     assert drained(pending, 1) == ["a"]
 
 
+def test_the_back_off_grows_with_each_refusal_and_begins_anew_for_a_pod_that_was_gone() -> None:
+    pending: PendingPods[str] = PendingPods()
+
+    def back_off() -> float | None:
+        pending.failed("a", uid="uid-a", priority=0, now_s=0)
+        return pending.next_at_s()
+
+    assert [back_off() for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    pending.add("a", uid="uid-a", now_s=0)
+    assert drained(pending, 0) == ["a"]
+    assert back_off() == 10, "a change has it tried at once, but forgets no refusal"
+    pending.remove("a")
+    assert back_off() == 1
+
+
 class Counted(str):
     """A uid that counts how often it is compared."""
 
