@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +78,16 @@ def integer(text: str) -> int:
         raise BadRequest(str(exc)) from exc
 
 
+def unknown_field(field: str, *, has_own: bool) -> BadRequest:
+    """A field selector names what is not selectable; `has_own` says whether the kind has more than every kind has.
+
+    Only the reason: kubectl puts before it what it asked for.
+    """
+    if has_own:
+        return BadRequest(f"field label not supported: {field}")
+    return BadRequest(f'{json.dumps(field)} is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+
 def expired(oldest: int | None = None, asked: int | None = None) -> Gone:
     """A watch asked for what is no longer kept."""
     if oldest is None:
@@ -87,7 +98,7 @@ def expired(oldest: int | None = None, asked: int | None = None) -> Gone:
 def expired_list(token: str) -> Gone:
     """A list at a revision that is no longer kept; with a token, that of a page, it tells how to go on all the same."""
     if not token:
-        return Gone("The resourceVersion for the provided watch is too old.")
+        return Gone("The resourceVersion for the provided list is too old.")
     return Gone(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list "
         "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "

@@ -14,6 +14,7 @@ from orchestrator.api.resources import (
     DEPLOYMENTS,
     EVENTS,
     PODS,
+    Resource,
 )
 from orchestrator.machinery.client import Client
 from tests.support.server import RunningServer, a_configmap, a_pod
@@ -78,6 +79,7 @@ async def test_an_exact_version_that_is_forgotten_is_gone(running: RunningServer
     query = {"resourceVersion": first["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
     (expired,) = await pages_of(running, query)
     assert (expired["code"], expired["reason"], expired["metadata"]) == (410, "Expired", {})
+    assert expired["message"] == "The resourceVersion for the provided list is too old."
 
 
 async def test_pages_are_counted_while_the_collection_changes(running: RunningServer, client: Client) -> None:
@@ -165,7 +167,9 @@ async def test_version_health_and_metrics(running: RunningServer, client: Client
         pytest.param({"limit": "many"}, 400, 'strconv.ParseInt: parsing "many"', id="limit-is-a-number"),
         pytest.param({"continue": "%%"}, 400, "continue key is not valid", id="token-of-nobody"),
         pytest.param({"labelSelector": "a in"}, 400, "", id="label-selector"),
-        pytest.param({"fieldSelector": "spec.colour=red"}, 400, "field label not supported", id="unknown-field"),
+        pytest.param(
+            {"fieldSelector": "spec.colour=red"}, 400, "field label not supported: spec.colour", id="unknown-field"
+        ),
         pytest.param(
             {"watch": "1", "timeoutSeconds": "long"}, 400, 'strconv.ParseInt: parsing "long"', id="watch-timeout"
         ),
@@ -182,6 +186,27 @@ async def test_parameters_that_make_no_sense(
     ):
         assert answer.status == code
         assert words in (await answer.json())["message"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "message"),
+    [
+        pytest.param(PODS, "field label not supported: foo", id="a-kind-with-fields-of-its-own"),
+        pytest.param(
+            CONFIGMAPS,
+            '"foo" is not a known field selector: only "metadata.name", "metadata.namespace"',
+            id="a-kind-without",
+        ),
+    ],
+)
+async def test_a_field_that_is_not_selectable_is_named_and_kubectl_says_the_rest(
+    running: RunningServer, resource: Resource, message: str
+) -> None:
+    async with (
+        aiohttp.ClientSession(running.url, headers={"Authorization": "Bearer admin"}) as session,
+        session.get(resource.path("default"), params={"fieldSelector": "foo=bar"}) as answer,
+    ):
+        assert (answer.status, (await answer.json())["message"]) == (400, message)
 
 
 async def test_an_exact_version_shows_what_there_was(running: RunningServer, client: Client) -> None:

@@ -35,8 +35,8 @@ class _ConfigMaps(Named):
             problems += each(f"binaryData[{key}]", key, names.is_config_map_key(key))
             size += _decoded_size(value)
         if size > SIZE_MAX:
-            # An empty path: it is the object as a whole that is too large.
-            problems.append(too_long("", SIZE_MAX))
+            # It is the object as a whole that is too large; so Go prints the path to it.
+            problems.append(too_long("[]", SIZE_MAX))
         return problems
 
     def changes(self, obj: Object, old: Object) -> Sequence[Problem]:

@@ -99,14 +99,10 @@ def filter_of(call: Call, kind: Kind) -> Filter:
         raise BadRequest(str(exc)) from exc
     strategy = kind.strategy
     if not fields.is_empty:
-        known = {"metadata.name", "metadata.namespace", *strategy.selectable_fields(_BARE)}
+        own = strategy.selectable_fields(_BARE)
         for requirement in fields.requirements:
-            if requirement.field not in known:
-                raise BadRequest(
-                    f'Unable to find "{kind.resource.group_resource}" that match label selector '
-                    f'"{query.get("labelSelector", "")}", field selector "{query.get("fieldSelector", "")}": '
-                    f"field label not supported: {requirement.field}"
-                )
+            if requirement.field not in {"metadata.name", "metadata.namespace", *own}:
+                raise refusals.unknown_field(requirement.field, has_own=bool(own))
     if name := call.request.name:
         if fields.is_empty:
             fields = parse_field_selector(f"metadata.name={name}")

@@ -47,10 +47,10 @@ def a_secret(**fields):
         ),
         pytest.param({"data": {"a": "x" * 1048576}}, [], id="as-large-as-may-be"),
         pytest.param(
-            {"data": {"a": "x" * 1048577}}, [": Too long: may not be more than 1048576 bytes"], id="too-large"
+            {"data": {"a": "x" * 1048577}}, ["[]: Too long: may not be more than 1048576 bytes"], id="too-large"
         ),
         pytest.param(
-            {"data": {"a": "é" * 524289}}, [": Too long: may not be more than 1048576 bytes"], id="bytes-count"
+            {"data": {"a": "é" * 524289}}, ["[]: Too long: may not be more than 1048576 bytes"], id="bytes-count"
         ),
     ],
 )
