@@ -21,6 +21,7 @@ from orchestrator.api.resources import (
     PODS,
     SECRETS,
     SERVICEACCOUNTS,
+    SERVICECIDRS,
     SERVICES,
 )
 from orchestrator.machinery.client import JSON_PATCH, STRATEGIC_PATCH, Client
@@ -114,6 +115,15 @@ async def test_many_patches_at_once_lose_nothing(client: Client) -> None:
     )
     result = await client.get(CONFIGMAPS, "c", "default", into=dict)
     assert set(result["data"]) == {f"k{n}" for n in range(12)}
+
+
+async def test_a_condition_without_a_reason_is_stored_with_an_empty_one(client: Client) -> None:
+    cidr = {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}}
+    await client.create(SERVICECIDRS, cidr, into=bytes)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"status": {"conditions": [ready]}}
+    changed = await client.patch(SERVICECIDRS, "more", status, into=dict, subresource="status")
+    assert changed["status"]["conditions"] == [{**ready, "reason": "", "message": ""}]
 
 
 async def test_status_and_spec_are_written_apart(client: Client) -> None:

@@ -11,7 +11,7 @@ from orchestrator.api import names
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import Problem, invalid, required
 from orchestrator.api.strategies.rules import Problems, each, immutable, subdomain
-from orchestrator.api.strategies.spec_status import Named, SpecAndStatus
+from orchestrator.api.strategies.spec_status import Named, SpecAndStatus, default_conditions
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -57,6 +57,10 @@ class _ServiceCidrs(SpecAndStatus):
     """`networking.k8s.io/v1 ServiceCIDR`: one network, or one of each family."""
 
     namespaced = False
+
+    def prepare_status_update(self, obj: Object, old: Object) -> None:
+        super().prepare_status_update(obj, old)
+        default_conditions(obj)
 
     def rules(self, obj: Object) -> Sequence[Problem]:
         spec, field = obj.get("spec") or {}, "spec.cidrs"

@@ -16,7 +16,7 @@ from orchestrator.api.strategies.service_rules import (
     validate_service,
     validate_service_change,
 )
-from orchestrator.api.strategies.spec_status import SpecAndStatus, keep
+from orchestrator.api.strategies.spec_status import SpecAndStatus, default_conditions, keep
 from orchestrator.api.support.gaps import gap_warnings
 
 _AFFINITY_TIMEOUT_S = 10800
@@ -70,6 +70,7 @@ class _Services(SpecAndStatus):
             spec["allocateLoadBalancerNodePorts"] = True
         if kind != "ExternalName" and spec.get("internalTrafficPolicy") is None:
             spec["internalTrafficPolicy"] = "Cluster"
+        default_conditions(obj)
         for ingress in ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
             if ingress.get("ip") and ingress.get("ipMode") is None:
                 ingress["ipMode"] = "VIP"

@@ -70,6 +70,14 @@ def keep(obj: Object, old: Object, field: str) -> None:
         obj.pop(field, None)
 
 
+def default_conditions(obj: Object) -> None:
+    """Write out what `metav1.Condition` always has, empty or not: strict clients refuse a list without it."""
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        for field in ("reason", "message"):
+            if condition.get(field) is None:
+                condition[field] = ""
+
+
 def tie_first(obj: Object, single: str, plural: str) -> None:
     """Keep a value and the list it is the first of as one fact; the value counts where they disagree."""
     value, values = obj.get(single), obj.get(plural)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.api.strategies.service_networks import IPADDRESSES_STRATEGY, SERVICECIDRS_STRATEGY
+from orchestrator.api.strategies.services import SERVICES_STRATEGY
 from tests.support.manifests import created, refusals, update_refusals
 
 OWNER = {"group": "", "resource": "services", "namespace": "default", "name": "web"}
@@ -130,3 +131,14 @@ def test_the_networks_of_services(cidrs, expected):
 def test_a_network_stays_what_it_is(new, refused):
     old = created(SERVICECIDRS_STRATEGY, a_cidr("10.96.0.0/16"))
     assert bool(update_refusals(SERVICECIDRS_STRATEGY, a_cidr(*new), old)) is refused
+
+
+@pytest.mark.parametrize("strategy", [SERVICECIDRS_STRATEGY, SERVICES_STRATEGY], ids=["ServiceCIDR", "Service"])
+def test_a_condition_has_reason_and_message_though_they_be_empty(strategy):
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    obj = {"metadata": {"name": "x"}, "spec": {}, "status": {"conditions": [ready, {**ready, "reason": "Said"}]}}
+    strategy.prepare_status_update(obj, {"metadata": {"name": "x"}, "spec": {}})
+    assert obj["status"]["conditions"] == [
+        {**ready, "reason": "", "message": ""},
+        {**ready, "reason": "Said", "message": ""},
+    ]
