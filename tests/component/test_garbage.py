@@ -145,6 +145,13 @@ async def test_a_cluster_scoped_object_cannot_have_an_owner_in_a_namespace_and_s
     owner = await client.create(CONFIGMAPS, a_configmap("owner"), "default", into=dict)
     space = owned_by({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stays"}}, owner)
     await client.create(NAMESPACES, space, into=dict)
+    told = await wait_objects(client, CORE_EVENTS, lambda found: bool(found), namespace="default")
+    (event,) = told.values()
+    assert (event["reason"], event["involvedObject"]["name"]) == ("OwnerRefInvalidNamespace", "stays")
+    uid = owner["metadata"]["uid"]
+    assert event["message"] == (
+        f'ownerRef [v1/ConfigMap, namespace: , name: owner, uid: {uid}] does not exist in namespace ""'
+    )
     await client.delete(CONFIGMAPS, "owner", "default", propagation="Foreground")
     await gone(client, CONFIGMAPS, "owner")
     # A second one, collected for its owner's sake, shows that the collector has come past the first.

@@ -139,7 +139,9 @@ class GarbageController:
             self._queue.add(_key(resource, meta))
             self._enqueue_dependents(meta.uid)
         elif changed and any(
-            self._cached_owner(meta.namespace, reference) is not Owner.SOLID for reference in meta.owner_references
+            self._is_out_of_reach(meta.namespace, reference)
+            or self._cached_owner(meta.namespace, reference) is not Owner.SOLID
+            for reference in meta.owner_references
         ):
             self._queue.add(_key(resource, meta))
 
@@ -173,7 +175,7 @@ class GarbageController:
     def _cached_owner(self, namespace: str, reference: OwnerReference) -> Owner | None:
         """How the owner stands as far as the caches know; None: not in them, so ask."""
         informer = self._by_kind.get((reference.api_version, reference.kind))
-        if informer is None or (informer.resource.namespaced and not namespace):
+        if informer is None or self._is_out_of_reach(namespace, reference):
             # Of a kind that nobody here can judge: what it owns is left alone.
             return Owner.SOLID
         found = self._find_owner(namespace, reference)
@@ -181,8 +183,16 @@ class GarbageController:
             return Owner.ABSENT if _coordinates(informer.resource, namespace, reference) in self._absent else None
         return Owner.WAITING if is_waiting(found[1]) else Owner.SOLID
 
+    def _is_out_of_reach(self, namespace: str, reference: OwnerReference) -> bool:
+        """Whether something cluster-scoped names an owner in a namespace, without a way to say in which."""
+        informer = self._by_kind.get((reference.api_version, reference.kind))
+        return informer is not None and informer.resource.namespaced and not namespace
+
     async def _owner(self, resource: Resource, view: HasMetadata, reference: OwnerReference) -> Owner:
         namespace = view.metadata.namespace
+        if self._is_out_of_reach(namespace, reference):
+            self._tell_if_elsewhere(resource, view, reference)
+            return Owner.SOLID
         known = self._cached_owner(namespace, reference)
         if known is not None:
             return known
@@ -203,7 +213,7 @@ class GarbageController:
             self._absent.popitem(last=False)
 
     def _tell_if_elsewhere(self, resource: Resource, view: HasMetadata, reference: OwnerReference) -> None:
-        """Say so where the owner is in another namespace: owners never are, and its dependent goes."""
+        """Say so where the owner is in another namespace, or in one at all: no owner is, whatever becomes of this."""
         informer, now_s = self._by_kind[reference.api_version, reference.kind], self._clock.monotonic()
         if not informer.resource.namespaced or now_s - self._searched_s < _SEARCH_EVERY_S:
             return
