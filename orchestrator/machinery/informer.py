@@ -18,7 +18,7 @@ from orchestrator.api.resources import Resource
 from orchestrator.api.views.meta import ListMeta, ObjectMeta, View
 from orchestrator.machinery.backoff import Backoff, jittered
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.errors import ApiError, Gone, Unreachable
+from orchestrator.machinery.errors import ApiError, Gone, ServiceUnavailable, TooManyRequests, Unreachable
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.metrics import (
     INFORMER_FAILURES,
@@ -31,6 +31,8 @@ from orchestrator.machinery.watch_stream import WatchEvent
 
 logger = get_logger(__name__)
 
+# Trouble after which a watch goes on where it was: nothing was said against that.
+_PASSING = (Unreachable, TooManyRequests, ServiceUnavailable)
 # Some ten seconds of trouble: a server that is started again is no failure.
 _FAILURES_SHOWN = 6
 
@@ -181,21 +183,23 @@ class Informer(Generic[V]):
                     listed = True
                 await self._watch()
                 self._failures = 0
-            except Gone as gone:
-                logger.info("informer.relist", resource=self.resource.plural, why=str(gone))
-                listed = False
             except (ApiError, Unreachable, codec.Malformed) as lost:
-                self._failures += 1
-                self._barren = 0
-                delay_s = jittered(backoff.delay_s(self._failures), dice=self._dice)
-                logger.warning(
-                    "informer.lost", resource=self.resource.plural, why=str(lost)[:256], delay_s=round(delay_s, 2)
-                )
-                await asyncio.sleep(delay_s)
-                continue
+                if not isinstance(lost, Gone) and (not listed or isinstance(lost, _PASSING)):
+                    await self._wait_failed(lost, backoff)
+                    continue
+                # Too old, or ahead of the server, or not to be read: there is no going on from here.
+                logger.info("informer.relist", resource=self.resource.plural, why=str(lost)[:256])
+                listed = False
             # A watch may end with nothing told, as when its server goes. A server that always does so is not stormed.
             if self._barren > 1:
                 await asyncio.sleep(jittered(backoff.delay_s(self._barren - 1), dice=self._dice))
+
+    async def _wait_failed(self, lost: Exception, backoff: Backoff) -> None:
+        self._failures += 1
+        self._barren = 0
+        delay_s = jittered(backoff.delay_s(self._failures), dice=self._dice)
+        logger.warning("informer.lost", resource=self.resource.plural, why=str(lost)[:256], delay_s=round(delay_s, 2))
+        await asyncio.sleep(delay_s)
 
     async def _list(self) -> None:
         """In pages of one snapshot, so that the whole of a large resource is never in memory as bytes."""

@@ -18,7 +18,7 @@ from orchestrator.api import codec
 from orchestrator.api.resources import PODS
 from orchestrator.api.views.meta import MetaView, ObjectMeta
 from orchestrator.machinery.client import Client, Listing
-from orchestrator.machinery.errors import Gone, Unreachable
+from orchestrator.machinery.errors import BadRequest, GatewayTimeout, Gone, InternalError, Unreachable
 from orchestrator.machinery.informer import Informer
 from orchestrator.machinery.kubeconfig import ClientConfig
 from orchestrator.machinery.watch_stream import WatchEvent
@@ -128,6 +128,45 @@ async def test_watches_that_tell_nothing_are_asked_for_more_and_more_slowly(gone
     await until_it_ends(BarrenServer(gone=gone, tells=[False, False, False, False, True, False, True]))
     # The first costs no wait, the next ones 0.2, 0.4 and 0.8 s; what is told ends the row.
     assert looptime == pytest.approx(0.2 + 0.4 + 0.8)
+
+
+class ServerFromBefore:
+    """A client's view of a server that is behind what the client has seen, until it lists anew."""
+
+    def __init__(self, refusal: Exception) -> None:
+        self.refusal = refusal
+        self.lists = 0
+
+    async def list(self, *_: object, **__: object) -> Listing[MetaView]:
+        self.lists += 1
+        return Listing((), 9 if self.lists == 1 else 5)
+
+    async def watch(self, *_: object, revision: int, **__: object) -> AsyncIterator[WatchEvent]:
+        if revision > 5:
+            raise self.refusal
+        yield an_event("ADDED", a_pod("a", 6))
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        GatewayTimeout("Too large resource version: 9, current: 5"),
+        InternalError("no"),
+        BadRequest("cannot read the watch"),
+    ],
+    ids=["ahead-of-the-server", "failed", "unreadable"],
+)
+async def test_a_watch_that_cannot_go_on_from_where_it_is_begins_with_a_list(refusal: Exception) -> None:
+    server = ServerFromBefore(refusal)
+    informer = Informer(cast("Client", server), PODS, MetaView)
+    came = asyncio.Event()
+    informer.subscribe(lambda old, new: came.set())
+    running = asyncio.ensure_future(informer.run())
+    await asyncio.wait_for(came.wait(), 10)
+    assert (informer.revision, server.lists) == (6, 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_second_list_tells_only_what_differs() -> None:
