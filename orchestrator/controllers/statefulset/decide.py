@@ -136,23 +136,24 @@ def _shrink(sts: StatefulSet, condemned: Sequence[Pod], now: float, *, one_by_on
 def _update(sts: StatefulSet, present: dict[int, Pod], wanted: range, revisions: Revisions, now: float) -> Decision:
     """Replace pods of another revision, highest ordinal first, down to the partition.
 
-    Those that serve nobody go at once: their going costs nothing. Those that serve go as far as `maxUnavailable`
-    allows, counted over the whole set, so that one that serves is never given up while another is on its way.
+    Those that are not ready go at once: their going costs nothing. Those that are go as far as `maxUnavailable`
+    allows, counted over the whole set, so that one that serves is never given up while another is on its way. One that
+    is ready and not yet available serves as well, but does not count as a stand-in for another.
     """
     strategy = sts.spec.update_strategy
     if strategy.type == "OnDelete":
         return Decision()
     min_ready_s = sts.spec.min_ready_seconds
-    serving = {ordinal for ordinal in wanted if ordinal in present and _serves(present[ordinal], min_ready_s, now)}
-    spare = _unavailable_max(sts) - (len(wanted) - len(serving))
+    available = sum(ordinal in present and _serves(present[ordinal], min_ready_s, now) for ordinal in wanted)
+    spare = _unavailable_max(sts) - (len(wanted) - available)
     partition = strategy.rolling_update.partition if strategy.rolling_update is not None else 0
     outdated = [
         ordinal
         for ordinal in reversed(wanted[min(partition, len(wanted)) :])
         if ordinal in present and _is_outdated(present[ordinal], revisions)
     ]
-    idle = [present[ordinal] for ordinal in outdated if ordinal not in serving]
-    doomed = idle + [present[ordinal] for ordinal in outdated if ordinal in serving][: max(spare, 0)]
+    idle = [present[ordinal] for ordinal in outdated if not _is_running(present[ordinal])]
+    doomed = idle + [present[ordinal] for ordinal in outdated if _is_running(present[ordinal])][: max(spare, 0)]
     if doomed:
         return Decision(delete=tuple(doomed[:BURST_MAX]), why=f"{len(outdated)} pods are of another revision")
     return Decision(why="waiting for pods to be available" if outdated else "as wanted")

@@ -113,6 +113,15 @@ def rolling(**fields):
             id="a-new-one-must-be-available-in-parallel-too",
         ),
         pytest.param(
+            a_statefulset(3, minReadySeconds=60, **PARALLEL), [member(n, ready_since=JUST_NOW) for n in range(3)], (),
+            id="pods-that-are-ready-and-not-yet-available-serve-and-do-not-go-all-at-once",
+        ),
+        pytest.param(
+            a_statefulset(3, minReadySeconds=60, **PARALLEL, **rolling(maxUnavailable=2)),
+            [member(0), member(1), member(2, ready_since=JUST_NOW)], ("web-2",),
+            id="one-not-yet-available-uses-up-what-may-be-unavailable",
+        ),
+        pytest.param(
             a_statefulset(4, **PARALLEL, **rolling(maxUnavailable=2)), [member(n) for n in range(4)],
             ("web-3", "web-2"), id="two-at-once",
         ),
