@@ -204,7 +204,7 @@ class ApiServer:
                 raise refusals.no_such_resource()
             if request.subresource and self.core.forward and isinstance(kind.door(request.subresource), Leads):
                 await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
-                with self._forwarded.seated(call.user.name):
+                with self._forwarded.seated(level_of(attributes), call.user.name):
                     return await self._stream(self.core.forward(call.http, request, self.core.cache))
         level, flow = level_of(attributes), call.user.name
         has_body = bool(request.resource) and verb in _WITH_BODY

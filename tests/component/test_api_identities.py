@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from orchestrator.machinery.errors import BadRequest
+from orchestrator.api.kinds import BUILT_IN
+from orchestrator.machinery.errors import BadRequest, Invalid
 from tests.support.server import RunningServer
 
 _TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -90,3 +91,56 @@ async def test_a_review_of_a_token_that_proves_nothing_says_so(api_server: Runni
 async def test_a_review_without_a_token_is_a_mistake(api_server: RunningServer) -> None:
     with pytest.raises(BadRequest, match="token is required for TokenReview in authentication"):
         await _review(api_server)
+
+
+_POD = {"verb": "get", "resource": "pods", "namespace": "default"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "why"),
+    [
+        pytest.param(
+            "SelfSubjectAccessReview",
+            {},
+            "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes "
+            "must be specified",
+            id="about-nothing",
+        ),
+        pytest.param(
+            "SubjectAccessReview",
+            {"user": "x", "resourceAttributes": _POD, "nonResourceAttributes": {"path": "/"}},
+            'spec.nonResourceAttributes: Invalid value: {"path":"/"}: cannot be specified in combination with '
+            "resourceAttributes",
+            id="about-two-things",
+        ),
+        pytest.param(
+            "SubjectAccessReview",
+            {"resourceAttributes": _POD},
+            'spec.user: Invalid value: "": at least one of user or group must be specified',
+            id="about-nobody",
+        ),
+        pytest.param(
+            "LocalSubjectAccessReview",
+            {"user": "x", "resourceAttributes": {**_POD, "namespace": "other"}},
+            'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace',
+            id="about-elsewhere",
+        ),
+    ],
+)
+async def test_a_question_that_cannot_be_answered_is_invalid(
+    api_server: RunningServer, kind: str, spec: dict[str, Any], why: str
+) -> None:
+    row = BUILT_IN.by_kind("authorization.k8s.io/v1", kind)
+    assert row is not None
+    body = json.dumps({"kind": kind, "apiVersion": "authorization.k8s.io/v1", "spec": spec}).encode()
+    async with api_server.client() as client:
+        with pytest.raises(Invalid) as refused:
+            await client.request("POST", row.resource.path("default" if row.resource.namespaced else ""), body=body)
+    assert refused.value.message == f'{kind}.authorization.k8s.io "" is invalid: {why}'
+
+
+async def test_what_one_may_do_is_asked_of_a_namespace(api_server: RunningServer) -> None:
+    body = b'{"kind":"SelfSubjectRulesReview","apiVersion":"authorization.k8s.io/v1","spec":{}}'
+    async with api_server.client() as client:
+        with pytest.raises(BadRequest, match="no namespace on request"):
+            await client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=body)

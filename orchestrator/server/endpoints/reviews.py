@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.api.objects import Object
+from orchestrator.api.problems import Problem, invalid
 from orchestrator.machinery.errors import BadRequest, Unauthorized
 from orchestrator.server import bodies, forms, refusals
 from orchestrator.server.answers import Answer
@@ -19,24 +21,24 @@ async def create(call: Call) -> Answer:
     resource = call.kind.resource
     review = await bodies.read_object(call, resource.api_version, resource.kind)
     review.setdefault("spec", {})
+    bodies.check_place(call, call.kind, review)
     review["metadata"].setdefault("creationTimestamp", None)
     match resource.kind:
         case "SelfSubjectReview":
             review.pop("spec", None)
             review["status"] = {"userInfo": _user_info(call.user)}
         case "SelfSubjectAccessReview":
+            _refuse(call, _about(review["spec"]))
             review["status"] = _access(call, call.user, review["spec"])
-        case "SubjectAccessReview":
-            review["status"] = _access(call, _asked_about(review["spec"]), review["spec"])
-        case "LocalSubjectAccessReview":
-            asked = (review["spec"].get("resourceAttributes") or {}).get("namespace")
-            if asked != call.request.namespace:
-                raise BadRequest("spec.resourceAttributes.namespace must match the namespace of the request")
+        case "SubjectAccessReview" | "LocalSubjectAccessReview":
+            _refuse(call, [*_about(review["spec"]), *_whom(review["spec"]), *_where(call, review["spec"])])
             review["status"] = _access(call, _asked_about(review["spec"]), review["spec"])
         case "SelfSubjectRulesReview":
             if call.core.rules_of is None:
                 raise refusals.no_such_resource()
-            review["status"] = dict(call.core.rules_of(call.user, review["spec"].get("namespace", "")))
+            if not (namespace := review["spec"].get("namespace")):
+                raise BadRequest("no namespace on request")
+            review["status"] = dict(call.core.rules_of(call.user, namespace))
         case "TokenReview":
             review["status"] = _authenticity(call, review["spec"])
         case _:
@@ -53,17 +55,48 @@ def _user_info(user: User) -> Object:
     return info
 
 
+def _refuse(call: Call, problems: Sequence[Problem]) -> None:
+    if problems:
+        raise refusals.invalid(call.kind.resource, "", problems)
+
+
+def _about(spec: Object) -> Sequence[Problem]:
+    """What is wrong with what is asked about."""
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and path is not None:
+        words = "cannot be specified in combination with resourceAttributes"
+        return [invalid("spec.nonResourceAttributes", path, words)]
+    if resource is None and path is None:
+        words = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        return [invalid("spec.resourceAttributes", None, words)]
+    return ()
+
+
+def _whom(spec: Object) -> Sequence[Problem]:
+    if spec.get("user") or spec.get("groups"):
+        return ()
+    return [invalid("spec.user", "", "at least one of user or group must be specified")]
+
+
+def _where(call: Call, spec: Object) -> Sequence[Problem]:
+    """What is wrong with a question about one namespace."""
+    if not call.kind.resource.namespaced:
+        return ()
+    if (path := spec.get("nonResourceAttributes")) is not None:
+        return [invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request")]
+    resource = spec.get("resourceAttributes")
+    if resource is None or (asked := resource.get("namespace", "")) == call.request.namespace:
+        return ()
+    return [invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")]
+
+
 def _asked_about(spec: Object) -> User:
-    if not spec.get("user") and not spec.get("groups"):
-        raise BadRequest("spec.user: at least one of user or group must be specified")
     extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
     return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
 
 
 def _access(call: Call, user: User, spec: Object) -> dict[str, Any]:
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        raise BadRequest("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
     attributes = Attributes(user, (path or {}).get("verb", ""), path=(path or {}).get("path", ""))
     if resource is not None:
         attributes = Attributes(

@@ -114,10 +114,19 @@ def test_one_identity_has_at_most_half_of_the_streams() -> None:
     streams = Streams(6)
     with ExitStack() as held:
         for _ in range(3):
-            held.enter_context(streams.seated("a"))
-        with pytest.raises(TooManyRequests), streams.seated("a"):
+            held.enter_context(streams.seated(GLOBAL_DEFAULT, "a"))
+        with pytest.raises(TooManyRequests), streams.seated(GLOBAL_DEFAULT, "a"):
             pass
-        with streams.seated("b"):
+        with streams.seated(GLOBAL_DEFAULT, "b"):
             pass
-    with streams.seated("a"):
+    with streams.seated(GLOBAL_DEFAULT, "a"):
         pass
+
+
+def test_a_crowd_of_streams_does_not_keep_masters_out() -> None:
+    streams = Streams(2)
+    with streams.seated(GLOBAL_DEFAULT, "a"), streams.seated(GLOBAL_DEFAULT, "b"):
+        with pytest.raises(TooManyRequests), streams.seated(GLOBAL_DEFAULT, "c"):
+            pass
+        with streams.seated(EXEMPT, "admin"), streams.seated(EXEMPT, "admin"):
+            pass
