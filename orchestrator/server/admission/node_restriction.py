@@ -113,6 +113,25 @@ def _check_token(node: str, request: AdmissionRequest) -> None:
         )
     if _spec(pod).get("nodeName") != node:
         raise forbid(request, "node requested token bound to a pod scheduled on a different node")
+    _check_audience(node, pod, request)
+
+
+def _check_audience(node: str, pod: Object, request: AdmissionRequest) -> None:
+    """A node may have for a pod the tokens that the pod mounts, and none with which to be it elsewhere."""
+    audiences = _spec(request.obj or {}).get("audiences") or [""]
+    if len(audiences) > 1:
+        raise forbid(request, "node may only request 0 or 1 audiences")
+    sources = [
+        source.get("serviceAccountToken")
+        for volume in _spec(pod).get("volumes") or ()
+        for source in (volume.get("projected") or {}).get("sources") or ()
+    ]
+    if all(token is None or (token.get("audience") or "") != audiences[0] for token in sources):
+        raise forbid(
+            request,
+            f"audience {_quoted(audiences[0])} not found in pod spec volume, {NODE_PREFIX}{node} is not authorized to "
+            "request tokens for this audience",
+        )
 
 
 def _check_mirror_pod(node: str, request: AdmissionRequest) -> None:

@@ -40,6 +40,12 @@ NODE = a_node_user("n1")
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
+def with_tokens(*audiences: str) -> Object:
+    """A volume with a token for each audience."""
+    sources = [{"serviceAccountToken": {"audience": one, "path": "t"} if one else {"path": "t"}} for one in audiences]
+    return {"name": "v", "projected": {"sources": sources}}
+
+
 def a_cluster() -> FakeObjects:
     return FakeObjects(
         a_namespace(),
@@ -48,7 +54,7 @@ def a_cluster() -> FakeObjects:
         a_service_account("quiet", automountServiceAccountToken=False),
         a_service_account("puller", imagePullSecrets=[{"name": "registry"}]),
         a_node("n1"),
-        a_pod("ours", node="n1"),
+        a_pod("ours", node="n1", volumes=[with_tokens("", "vault")]),
         a_pod("theirs", node="n2"),
     )
 
@@ -245,9 +251,10 @@ def node_object(name: str = "n1", *, taints: Any = (), **labels: str) -> Object:
     return {"metadata": {"name": name, "labels": labels}, "spec": {"taints": list(taints)}}
 
 
-def bound_token(pod: str, uid: str) -> Object:
+def bound_token(pod: str, uid: str, *audiences: str) -> Object:
     reference = {"kind": "Pod", "apiVersion": "v1", "name": pod, "uid": uid}
-    return {"metadata": {"name": "default", "namespace": "default"}, "spec": {"boundObjectRef": reference}}
+    spec = {"boundObjectRef": reference, "audiences": list(audiences)}
+    return {"metadata": {"name": "default", "namespace": "default"}, "spec": spec}
 
 
 def test_nobody_asks_to_become_an_administrator() -> None:
@@ -291,6 +298,10 @@ def a_mirror_pod(*owners: Object, **spec: Any) -> Object:
         pytest.param(
             an_admission(SERVICEACCOUNTS, obj=bound_token("ours", "uid-ours"), subresource="token", user=NODE),
             id="a-token-for-its-pod",
+        ),
+        pytest.param(
+            an_admission(SERVICEACCOUNTS, obj=bound_token("ours", "uid-ours", "vault"), subresource="token", user=NODE),
+            id="a-token-that-its-pod-mounts",
         ),
         pytest.param(
             an_admission(LEASES, obj={"metadata": {"name": "n1", "namespace": "kube-node-lease"}}, user=NODE),
@@ -414,6 +425,19 @@ def test_a_node_may(request_: Any) -> None:
             an_admission(SERVICEACCOUNTS, obj=bound_token("ours", "old"), subresource="token", user=NODE),
             "does not match the UID in record",
             id="a-former-pods-token",
+        ),
+        pytest.param(
+            an_admission(SERVICEACCOUNTS, obj=bound_token("ours", "uid-ours", "bank"), subresource="token", user=NODE),
+            'audience "bank" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this '
+            "audience",
+            id="a-token-that-its-pod-does-not-mount",
+        ),
+        pytest.param(
+            an_admission(
+                SERVICEACCOUNTS, obj=bound_token("ours", "uid-ours", "vault", ""), subresource="token", user=NODE
+            ),
+            "node may only request 0 or 1 audiences",
+            id="a-token-for-several",
         ),
         pytest.param(
             an_admission(
