@@ -202,7 +202,10 @@ class ApiServer:
         if request.resource:
             if kind is None or (kind.resource.namespaced is False and _is_misplaced(request)):
                 raise refusals.no_such_resource()
-            if request.subresource and self.core.forward and isinstance(kind.door(request.subresource), Leads):
+            door = kind.door(request.subresource) if request.subresource else None
+            if isinstance(door, Leads) and self.core.forward:
+                if verb not in door.verbs or not request.name:
+                    raise refusals.not_allowed()
                 await self.core.cache.wait_fresh()  # the pod may have been made, or bound, by the request before
                 with self._forwarded.seated(level_of(attributes), call.user.name):
                     return await self._stream(self.core.forward(call.http, request, self.core.cache))

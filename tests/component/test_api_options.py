@@ -6,12 +6,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from aiohttp import web
 
 from orchestrator.api import codec
 from orchestrator.api.resources import CONFIGMAPS, DEPLOYMENTS, LEASES, NAMESPACES, NODES, PODS, SERVICEACCOUNTS
 from orchestrator.machinery.client import Client
-from orchestrator.machinery.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
-from tests.support.server import RunningServer, a_configmap, a_pod
+from orchestrator.machinery.errors import ApiError, BadRequest, Conflict, Invalid, MethodNotAllowed, NotFound
+from orchestrator.server.admission.base import Objects
+from orchestrator.server.requests import Request
+from tests.support.server import RunningServer, a_configmap, a_pod, a_running_server
 
 SCALE: dict[str, Any] = {
     "apiVersion": "autoscaling/v1",
@@ -215,3 +218,16 @@ async def test_when_an_object_goes_is_no_clients_to_say(api_server: RunningServe
         after = (await client.update(PODS, "p", seen, "default", into=dict))["metadata"]
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             assert after[field] == hastened[field]
+
+
+@pytest.mark.parametrize(
+    ("method", "subresource"), [("POST", "log"), ("DELETE", "exec"), ("PUT", "attach"), ("PATCH", "portforward")]
+)
+async def test_nothing_is_handed_on_to_a_node_with_a_verb_that_it_has_not(method: str, subresource: str) -> None:
+    async def forward(_: web.BaseRequest, request: Request, objects: Objects) -> web.StreamResponse:
+        raise AssertionError("handed on")
+
+    async with a_running_server(forward=forward) as server, server.client() as client:
+        await client.create(PODS, a_pod("p"), "default", into=bytes)
+        with pytest.raises(MethodNotAllowed):
+            await client.request(method, PODS.path("default", "p", subresource), body=b"{}")
