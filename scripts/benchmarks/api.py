@@ -54,6 +54,12 @@ class Server:
             return json.loads(answer.read())
 
     @property
+    def cpu_s(self) -> float:
+        """The processor time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime
+
+    @property
     def rss_mb(self) -> float:
         """Its resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -110,12 +116,14 @@ def _against(context: Context, other: Path) -> list[Row]:
             for index, server in enumerate(servers):
                 gets = _wrk(server, f"/api/v1/namespaces/default/pods/{some[index]}", context.seconds)
                 found.setdefault("gets, /s", ([], []))[index].append(gets["rate"])
+                found.setdefault("processor time of a get, µs", ([], []))[index].append(gets["cpu_us"])
             for index, server in enumerate(servers):
                 lists = _wrk(server, "/api/v1/pods?limit=5000", context.seconds, connections=4)
                 found.setdefault("lists of 5,000 pods, MB/s", ([], []))[index].append(lists["mb_s"])
             for index, server in enumerate(servers):
                 creates = _wrk(server, "/", context.seconds, script="create.lua", prefix=f"r{number}")
                 found.setdefault("durable creates, /s", ([], []))[index].append(creates["rate"])
+                found.setdefault("processor time of a create, µs", ([], []))[index].append(creates["cpu_us"])
                 found.setdefault("creates p99, ms", ([], []))[index].append(creates["p99_ms"])
         for index, server in enumerate(servers):
             pods = _fill(server, 0)
@@ -157,17 +165,21 @@ def _wrk(
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "--latency"]
     command += ["-s", str(_HERE / script)] if script else ["-H", f"Authorization: Bearer {server.token}"]
     environment = {**os.environ, "TOKEN": server.token, "PREFIX": prefix}
+    used_s = server.cpu_s
     done = subprocess.run(
         [*command, server.url + path], capture_output=True, text=True, check=True, env=environment, timeout=seconds + 60
     )
+    used_s = server.cpu_s - used_s
     text = done.stdout
+    answered = re.search(r"(\d+) requests in", text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     late = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
     moved = re.search(r"Transfer/sec:\s+([\d.]+)([KMG]?)B", text)
-    if rate is None or late is None or moved is None or "Non-2xx" in text:
+    if answered is None or rate is None or late is None or moved is None or "Non-2xx" in text:
         raise RuntimeError(f"wrk met errors:\n{text}")
     return {
         "rate": float(rate[1]),
+        "cpu_us": used_s * 1e6 / int(answered[1]),
         "p99_ms": float(late[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[late[2]],
         "mb_s": float(moved[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[moved[2]] / 1e6,
     }
