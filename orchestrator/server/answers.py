@@ -170,8 +170,9 @@ class DirectResponse(web.StreamResponse):
             has_cache_control = has_cache_control or name == "Cache-Control"
         if not has_cache_control:
             lines += "Cache-Control: no-cache, private\r\n"
-        for name, value in warnings.headers_of(self._warnings):
-            lines += f"{name}: {value}\r\n"
+        if self._warnings:
+            for name, value in warnings.headers_of(self._warnings):
+                lines += f"{name}: {value}\r\n"
         return (lines + "\r\n").encode("utf-8", "replace")
 
 

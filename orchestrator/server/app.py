@@ -37,7 +37,7 @@ from orchestrator.server.connections import ConnectionLimits, listening
 from orchestrator.server.core import Authenticates, Call, Core, Forward, RulesOf, TokenIssuer
 from orchestrator.server.endpoints import deletes, reads, reviews, subresources, system, watch, writes
 from orchestrator.server.expiry import expire_events
-from orchestrator.server.gate.gate import Gate, GateLimits, Streams
+from orchestrator.server.gate.gate import NO_SEAT, Gate, GateLimits, Streams
 from orchestrator.server.gate.intake import Intake, IntakeLimits
 from orchestrator.server.gate.levels import level_of
 from orchestrator.server.gate.record import Record, observe
@@ -170,7 +170,8 @@ class ApiServer:
         finally:
             # Only now is the answer out: its seat and its body's room are free for others.
             call.seat.give_back()
-            self._intake.give_back(len(call.body), call.user.name)
+            if call.body:
+                self._intake.give_back(len(call.body), call.user.name)
             if answer is not None:
                 observe(_record(call, answer, began=began, ended=self.core.clock.monotonic()))
 
@@ -213,7 +214,7 @@ class ApiServer:
         has_body = bool(request.resource) and verb in _WITH_BODY
         if has_body:
             call.body = await self._intake.read(call.http, level, flow)
-        call.seat = await self._gate.enter(level, flow)
+        call.seat = NO_SEAT if level.is_exempt else await self._gate.enter(level, flow)
         call.level, call.seated = level, self.core.clock.monotonic()
         if not request.resource:
             return await system.answer(call)

@@ -97,8 +97,14 @@ class Connection(RequestHandler):
                 self._forget_head()
             if self._current_request is not None:
                 self._end_broken_body()
-        elif (self._body is None or self._body.is_eof()) and not self._upgraded:
+        elif data and (self._body is None or self._body.is_eof()) and not self._upgraded:
+            # Without data, aiohttp only goes on with what it has: after a body that had it stop reading, say.
             self._hold_head(len(data))
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading. aiohttp asks for it whenever a body has been read; mostly, nobody had stopped."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def _hold_head(self, size: int) -> None:
         """A head is coming in pieces: it has so much time, and so much room."""

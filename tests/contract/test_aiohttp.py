@@ -15,14 +15,22 @@ _SLOTS = {name for base in RequestHandler.__mro__ for name in getattr(base, "__s
 
 
 def test_the_connection_has_the_parts_that_are_looked_at() -> None:
-    assert {"_request_count", "_waiter", "_current_request", "_messages", "_upgraded", "transport"} <= _SLOTS
+    assert {
+        "_reading_paused",
+        "_request_count",
+        "_waiter",
+        "_current_request",
+        "_messages",
+        "_upgraded",
+        "transport",
+    } <= _SLOTS
     assert {"method", "path", "headers"} <= set(dir(RawRequestMessage))
 
 
 def test_the_connection_calls_what_is_overridden() -> None:
     parameters = list(inspect.signature(RequestHandler.handle_error).parameters)
     assert parameters == ["self", "request", "status", "exc", "message"]
-    for name in ("data_received", "connection_made", "connection_lost", "force_close"):
+    for name in ("data_received", "resume_reading", "connection_made", "connection_lost", "force_close"):
         assert callable(getattr(RequestHandler, name))
     assert "exc" in {field.name for field in _ErrInfo.__attrs_attrs__}
 

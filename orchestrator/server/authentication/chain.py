@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from orchestrator.machinery.clock import Clock
 from orchestrator.machinery.errors import Unauthorized
 from orchestrator.machinery.log import Sparing, get_logger
-from orchestrator.server.authentication.base import AUTHENTICATED, Authenticated, Authenticator, Credentials
+from orchestrator.server.authentication.base import AUTHENTICATED, Authenticated, Authenticator, Credentials, User
 from orchestrator.server.authentication.certificate import validity
 from orchestrator.server.tokens import ISSUER
 
@@ -79,9 +78,12 @@ class AuthenticatorChain:
 
     def _admitted(self, who: Authenticated, credentials: Credentials) -> Authenticated:
         """With the audiences that they are meant for and shown to. Raises `Unauthorized` if there are none."""
+        user = User(who.user.name, (*who.user.groups, AUTHENTICATED), who.user.uid, who.user.extra)
+        if not who.audiences and not credentials.audiences:
+            return Authenticated(user, self._audiences)  # nearly everybody
         meant = who.audiences or self._audiences
         shown_to = credentials.audiences or self._audiences
         fitting = tuple(audience for audience in meant if audience in shown_to)
         if not fitting:
             raise Unauthorized(f"token audiences {list(meant)} is invalid for the target audiences {list(shown_to)}")
-        return Authenticated(replace(who.user, groups=(*who.user.groups, AUTHENTICATED)), fitting)
+        return Authenticated(user, fitting)

@@ -26,7 +26,7 @@ class Headers(Protocol):
 
 def wanted(headers: Headers) -> User | None:
     """Whom the request wants to be, or None if it does not. Raises `InternalError` as upstream does for half a wish."""
-    if not any(key[:12].lower() == "impersonate-" for key in headers.keys()):  # noqa: SIM118 - see below
+    if not _is_asked_for(headers):
         return None  # nearly every request
     name = _text(headers.get(_USER, ""))
     groups = tuple(map(_text, headers.getall(_GROUP, [])))
@@ -40,6 +40,13 @@ def wanted(headers: Headers) -> User | None:
             raise InternalError("requested impersonation without impersonating a user")
         return None
     return User(name, groups, uid=uid, extra=extra)
+
+
+def _is_asked_for(headers: Headers) -> bool:
+    for key in headers.keys():  # noqa: SIM110, SIM118 - as above; and this is run for every header there is
+        if key[0] in "iI" and key[:12].lower() == "impersonate-":
+            return True
+    return False
 
 
 def _text(header: str) -> str:

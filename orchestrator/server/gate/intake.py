@@ -54,7 +54,7 @@ class Intake:
             http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             if http.content.is_eof():  # all of it came with the head: nothing to wait for
-                body = await http.content.read()
+                body = http.content.read_nowait()
                 if len(body) > self._limits.body_bytes:
                     raise self._too_large()
                 self._take(len(body), level, flow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from orchestrator.server import metrics
 from orchestrator.server.answers import Answer
@@ -18,8 +18,7 @@ _KNOWN_VERBS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A request with its answer. Times are the clock's monotonic ones.
 
     `user` is whom the request was answered as; `impersonator` is who it came from, where that is somebody else.
