@@ -34,7 +34,7 @@ from orchestrator.server.nodes import NodeConnections
 from orchestrator.server.tokens import SigningKey, TokenIssuer
 from orchestrator.server.watch_cache import WatchCache
 from orchestrator.store.backups import keep_backed_up
-from orchestrator.store.base import Store, Unusable
+from orchestrator.store.base import Store, Unusable, UnusableForNow
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.sqlite import SqliteStore, open_sqlite
 
@@ -42,6 +42,8 @@ logger = get_logger(__name__)
 
 # Certificates are renewed two months before their end: twice a day is often enough to look.
 _RENEWAL_EVERY_S = 12 * 3600.0
+# A disk that is full is full for a while; whoever makes room should not have to wait for us.
+_OPEN_AGAIN_S = 5.0
 
 
 async def run(config: Config, clock: Clock) -> None:
@@ -109,15 +111,24 @@ async def opened_store(config: Config, clock: Clock) -> AsyncIterator[Store]:
     if config.store == "memory":
         store = MemoryStore()
     else:
-        config.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            store = await open_sqlite(config.store_path, clock=clock)
-        except Unusable as exc:
-            raise BadConfig(str(exc)) from exc
+        store = await _opened_sqlite(config, clock)
     try:
         yield store
     finally:
         await store.close()
+
+
+async def _opened_sqlite(config: Config, clock: Clock) -> SqliteStore:
+    """The store's file, waited for while its disk is full or fails. Raises `BadConfig` for one that is refused."""
+    while True:
+        try:
+            config.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return await open_sqlite(config.store_path, clock=clock)
+        except UnusableForNow as exc:
+            logger.error("store.not_opened", why=str(exc), again_in_s=_OPEN_AGAIN_S)  # noqa: TRY400 - the reason says it
+        except Unusable as exc:
+            raise BadConfig(str(exc)) from exc
+        await asyncio.sleep(_OPEN_AGAIN_S)
 
 
 def server_tls(keys: Pki) -> ssl.SSLContext:

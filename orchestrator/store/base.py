@@ -109,6 +109,10 @@ class Unusable(Exception):
     """The store cannot be opened, and trying again will not help. The text says what is wrong, and the ways out."""
 
 
+class UnusableForNow(Unusable):
+    """It cannot be opened for a reason that may pass, like a full disk, and nothing speaks against what is there."""
+
+
 def collection_of(key: str) -> str:
     """The part of a key that names its collection: `/registry/GROUP/RESOURCE`, or the whole of a shorter key."""
     return "/".join(key.split("/", 4)[:4])

@@ -5,6 +5,7 @@ Nothing is written before everything has been looked at: what is refused stays a
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.whole_files import sync_folder
 from orchestrator.store import witness
-from orchestrator.store.base import Unusable
+from orchestrator.store.base import Unusable, UnusableForNow
 from orchestrator.store.sqlite_files import open_writer
 from orchestrator.store.sqlite_format import (
     APPLICATION_ID,
@@ -32,6 +33,25 @@ from orchestrator.store.witness import Seen, UnreadableWitness, Witness
 logger = get_logger(__name__)
 
 _MAGIC = b"SQLite format 3\x00"
+# What a disk, the machine or another process says that may say otherwise in a while.
+_PASSING = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+)
+_PASSING_OF_SYSTEM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+    errno.ESTALE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +111,22 @@ def open_file(path: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -
         return Opened(db=db, loaded=loaded, witness=Witness(path, noted))
     except (sqlite3.Error, OSError, Damaged) as exc:
         db.close()
-        raise Unusable(f"cannot open the store '{path}': {exc}") from exc
+        raise _not_opened(path, exc) from exc
+
+
+def passes(exc: BaseException | None) -> bool:
+    """Whether what failed, or what that came of, says nothing of the store itself and may work later."""
+    if isinstance(exc, sqlite3.Error):
+        return getattr(exc, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    if isinstance(exc, OSError):
+        return exc.errno in _PASSING_OF_SYSTEM
+    return isinstance(exc, Damaged) and passes(exc.__cause__)
+
+
+def _not_opened(path: Path, exc: Exception) -> Unusable:
+    if passes(exc):
+        return UnusableForNow(f"cannot open the store '{path}' for now: {exc}")
+    return Unusable(f"cannot open the store '{path}': {exc}")
 
 
 def verified(path: Path, seen: Seen | None) -> Loaded:
@@ -100,6 +135,8 @@ def verified(path: Path, seen: Seen | None) -> Loaded:
         with closing(open_to_look(path)) as db:
             loaded = load(db, then=seen.revision if seen else 0)
     except (Damaged, sqlite3.Error) as exc:
+        if passes(exc):
+            raise _not_opened(path, exc) from exc
         raise Unusable(
             f"the store '{path}' is damaged: {exc}. Put a backup in its place with `wherry store restore BACKUP`, or "
             "keep what is whole of it with `wherry store repair`"
@@ -124,13 +161,15 @@ def check(path: Path) -> Loaded | None:
 
 
 def look(path: Path) -> Found:
-    """What is at the store's path, without changing it."""
+    """What is at the store's path, without changing it. Raises `UnusableForNow`."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_MAGIC))
     except FileNotFoundError:
         return Absent(has_log=_has_log(path))
     except OSError as exc:
+        if passes(exc):
+            raise _not_opened(path, exc) from exc
         return Foreign(f"it cannot be read: {exc.strerror}")
     if not head:
         return Absent(has_log=True) if _has_log(path) else Blank()
@@ -140,6 +179,8 @@ def look(path: Path) -> Found:
         with closing(open_to_look(path)) as db:
             return _look_into(db)
     except sqlite3.Error as exc:
+        if passes(exc):
+            raise _not_opened(path, exc) from exc
         return Foreign(f"it cannot be read as a database: {exc}")
 
 
@@ -230,7 +271,7 @@ def _opened(path: Path, kind: type[sqlite3.Connection]) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return open_writer(path, kind)
     except (sqlite3.Error, OSError) as exc:
-        raise Unusable(f"cannot open the store '{path}': {exc}") from exc
+        raise _not_opened(path, exc) from exc
 
 
 def _make(db: sqlite3.Connection, path: Path) -> None:

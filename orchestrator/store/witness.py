@@ -56,10 +56,15 @@ class Witness:
 
     def __init__(self, store: Path, seen: Seen) -> None:
         """Write the whole file anew. Raises `OSError`."""
-        write_private(path_of(store), _line(seen) * _LINES)
-        self._file = os.open(path_of(store), os.O_WRONLY | os.O_CLOEXEC)
         self._cluster = seen.cluster
         self._turn = 0
+        try:
+            write_private(path_of(store), _line(seen) * _LINES)
+        except OSError:
+            # A disk that is full takes no other file, but what is written in place.
+            if not _is_of(store, seen.cluster):
+                raise
+        self._file = os.open(path_of(store), os.O_WRONLY | os.O_CLOEXEC)
 
     def note(self, revision: int, chain: int) -> None:
         """Note what is durable. Raises `OSError`."""
@@ -74,6 +79,14 @@ class Witness:
                 os.fsync(self._file)
             os.close(self._file)
             self._file = -1
+
+
+def _is_of(store: Path, cluster: str) -> bool:
+    try:
+        seen = read(store)
+    except UnreadableWitness:
+        return False
+    return seen is not None and seen.cluster == cluster
 
 
 def _line(seen: Seen) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import sqlite3
@@ -16,13 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.config import Config
 from orchestrator.machinery.clock import SystemClock
+from orchestrator.serve.api_server import opened_store
 from orchestrator.store import witness
-from orchestrator.store.base import Record, Unusable
+from orchestrator.store.base import Record, Unusable, UnusableForNow
 from orchestrator.store.chain import checksum_of
 from orchestrator.store.sqlite import SqliteStore, open_sqlite
 from orchestrator.store.sqlite_format import FORMAT
-from orchestrator.store.sqlite_open import open_to_look
+from orchestrator.store.sqlite_open import check, open_to_look, passes
 from orchestrator.store.sqlite_verify import Damaged, load
 from tests.support.files import files_of
 
@@ -348,3 +351,70 @@ async def test_a_record_that_rots_while_the_store_runs_is_not_given_out(tmp_path
     with pytest.raises(Damaged, match="the record '/o/last'"):
         await store.list("/o/")
     await store.close()
+
+
+async def test_a_disk_without_room_for_another_file_opens_its_store_all_the_same(tmp_path: Path) -> None:
+    await make(tmp_path)
+    # Where the witness would be made anew, as if there were no room for it.
+    made_at = witness.path_of(tmp_path / NAME)
+    made_at.with_name(f".{made_at.name}.{os.getpid()}").mkdir()
+    store = await a_store(tmp_path)
+    revision = await store.put("/o/more", b"more", expect_revision=0)
+    await store.close()
+    seen = witness.read(tmp_path / NAME)
+    assert seen is not None
+    assert seen.revision == revision
+    # Nobody else's is written over.
+    made_at.unlink()
+    with pytest.raises(Unusable):
+        await a_store(tmp_path)
+
+
+async def test_what_may_pass_is_told_from_damage(tmp_path: Path) -> None:
+    await make(tmp_path)
+    blocked = tmp_path / f"{NAME}-shm"
+    blocked.symlink_to("nowhere")
+    for opening in (a_store(tmp_path), asyncio.to_thread(check, tmp_path / NAME)):
+        with pytest.raises(UnusableForNow, match="for now: unable to open database file"):
+            await opening
+    blocked.unlink()
+    store = await a_store(tmp_path)
+    assert await store.newest_revision() > 0
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "may_pass"),
+    [
+        (sqlite3.SQLITE_FULL, True),
+        (sqlite3.SQLITE_IOERR_WRITE, True),
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_CORRUPT, False),
+        (sqlite3.SQLITE_NOTADB, False),
+    ],
+)
+def test_which_errors_may_pass(code: int, may_pass: bool) -> None:
+    error = sqlite3.OperationalError("whatever")
+    error.sqlite_errorcode = code
+    damaged = Damaged("it cannot be read")
+    damaged.__cause__ = error
+    assert (passes(error), passes(damaged)) == (may_pass, may_pass)
+
+
+@pytest.mark.looptime
+async def test_the_server_waits_for_a_store_that_cannot_be_opened_for_now(tmp_path: Path, looptime: object) -> None:
+    config = Config(state_dir=tmp_path, advertise_address="127.0.0.1")
+    async with opened_store(config, SystemClock()) as store:
+        await store.put("/o/a", b"a", expect_revision=0)
+    blocked = config.store_path.with_name(f"{config.store_path.name}-shm")
+    blocked.symlink_to("nowhere")
+
+    async def opened() -> int:
+        async with opened_store(config, SystemClock()) as store:
+            return await store.newest_revision()
+
+    opening = asyncio.ensure_future(opened())
+    await asyncio.sleep(60)
+    assert not opening.done()
+    blocked.unlink()
+    assert await opening == 1
