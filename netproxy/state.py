@@ -33,6 +33,6 @@ def load(directory: Path) -> ClusterState | None:
     """The state last saved; None if there is none that can be read."""
     try:
         state = msgspec.msgpack.decode((directory / FILE_NAME).read_bytes(), type=ClusterState)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return state if state.version == VERSION else None

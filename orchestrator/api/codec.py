@@ -92,6 +92,8 @@ def decode_into(data: bytes | str | msgspec.Raw, type_: type[T]) -> T:
         value: T = _decoder_of(type_).decode(data)  # type: ignore[arg-type]  # classes are hashable
     except msgspec.DecodeError as exc:
         raise Malformed(str(exc)) from exc
+    except UnicodeDecodeError as exc:  # not one of the decoder's errors, though it is the decoder's
+        raise Malformed("invalid UTF-8 in JSON string") from exc
     except RecursionError as exc:
         raise Malformed("exceeded max depth") from exc
     return value

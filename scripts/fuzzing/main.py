@@ -120,7 +120,8 @@ def _send(wire: Wire, server: Server, sent: Sent, findings: Findings) -> None:
         return
     findings.codes[answered.code] += 1
     findings.note_cost(cpu_ns(server.pid) - before, sent)
-    if answered.code >= 500:
+    # That a node of a name has no address is no fault: something was forwarded to it.
+    if answered.code >= 500 and not (answered.code == 503 and "/proxy" in sent.about):
         findings.faults.append(f"{answered.code} for {sent.about} {sent.body[:500]!r}: {answered.text[:300]}")
     if answered.code == 0 and sent.about != "noise":
         findings.faults.append(f"hung up on {sent.about} {sent.body[:300]!r}")

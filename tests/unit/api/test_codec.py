@@ -68,6 +68,17 @@ def test_decode_into_reads_just_the_fields_of_the_type() -> None:
         codec.decode_into(b'{"kind": 1}', Named)
 
 
+@pytest.mark.parametrize("data", [b'{"k\xddnd":"Pod"}', b'{"kind":"\xdd"}', b'{"other":"\xdd","kind":"\xdd"}'])
+def test_what_is_no_utf_8_is_malformed_wherever_it_stands(data: bytes) -> None:
+    class Strict(msgspec.Struct, forbid_unknown_fields=True):
+        kind: str
+
+    with pytest.raises(Malformed):
+        codec.decode_into(data, Strict)
+    with pytest.raises(Malformed):
+        codec.decode(data)
+
+
 @pytest.mark.parametrize(
     ("data", "paths"),
     [

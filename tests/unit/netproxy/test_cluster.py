@@ -127,6 +127,10 @@ def test_a_state_that_cannot_be_read_is_no_state(tmp_path):
     assert state.load(tmp_path) is None
     (tmp_path / state.FILE_NAME).write_bytes(b"\x93torn")
     assert state.load(tmp_path) is None
+    state.save(tmp_path, ClusterState(services=(a_service("flipped"),)))
+    whole = (tmp_path / state.FILE_NAME).read_bytes()
+    (tmp_path / state.FILE_NAME).write_bytes(whole.replace(b"flipped", b"fl\xe9pped"))
+    assert state.load(tmp_path) is None
     state.save(tmp_path, ClusterState(version=state.VERSION + 1))
     assert state.load(tmp_path) is None
 
