@@ -125,7 +125,6 @@ class KubeletServer:
         if isinstance(chosen, str):
             return web.Response(status=400, text=chosen)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        response.enable_chunked_encoding()
         await response.prepare(request)
         try:
             async with aclosing(pieces(self._runtime, chosen.state.id, wanted)) as found:

@@ -188,6 +188,21 @@ async def test_a_watch_ends_when_its_time_is_up(api_server: RunningServer) -> No
     await nobody_watches(api_server)
 
 
+async def test_a_client_of_http_1_0_watches_until_the_end_of_its_connection(api_server: RunningServer) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap("a"), "default", into=bytes)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api_server.url.rpartition(":")[2]))
+    path = "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1"
+    writer.write(f"GET {path} HTTP/1.0\r\nAuthorization: Bearer admin\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert b" 200 OK" in head
+    assert b"chunked" not in head
+    assert [json.loads(line)["object"]["metadata"]["name"] for line in body.splitlines()] == ["a"]
+
+
 async def test_a_client_that_leaves_is_forgotten(api_server: RunningServer) -> None:
     async with watching(api_server, CONFIGMAPS):
         assert len(api_server.cache.collection(CONFIGMAPS).watchers) == 1

@@ -129,7 +129,6 @@ async def _open(call: Call) -> web.StreamResponse:
             *warnings.headers_of(call.warnings),
         ]
     )
-    response.enable_chunked_encoding()
     await response.prepare(call.http)
     return response
 
