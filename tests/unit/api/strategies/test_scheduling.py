@@ -103,6 +103,20 @@ def test_tolerations(toleration, expected):
             id="weight",
         ),
         pytest.param(
+            {
+                "nodeAffinity": {
+                    SOFT: [{"weight": 100, "preference": {"matchFields": [{"key": "x", "operator": "In"}]}}]
+                }
+            },
+            [
+                f"nodeAffinity.{SOFT}[0].preference.matchFields[0].values: Required value: must be only one value when "
+                "`operator` is 'In' or 'NotIn' for node field selector",
+                f'nodeAffinity.{SOFT}[0].preference.matchFields[0].key: Invalid value: "x": not a valid field selector '
+                "key",
+            ],
+            id="what-is-only-preferred-has-rules-too",
+        ),
+        pytest.param(
             {"podAntiAffinity": {HARD: [{"labelSelector": {}, "topologyKey": "zone"}]}}, [], id="good-anti-affinity"
         ),
         pytest.param(

@@ -172,6 +172,15 @@ def test_a_named_target_port_stays():
         ),
         pytest.param({"ipFamilyPolicy": "PreferDualStack"}, [], id="two-families-if-there-are"),
         pytest.param(
+            {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]},
+            [
+                'spec.ipFamilyPolicy: Invalid value: "SingleStack": must be RequireDualStack or PreferDualStack when '
+                "multiple 'ipFamilies' are specified",
+                'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster',
+            ],
+            id="two-families-of-one",
+        ),
+        pytest.param(
             {"ipFamilyPolicy": "RequireDualStack"},
             [
                 'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack '

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.objects import Object
-from orchestrator.api.resources import PODS, SECRETS, SERVICEACCOUNTS
+from orchestrator.api.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from orchestrator.bootstrap_tokens import secret_of
 from orchestrator.machinery import certificates
 from orchestrator.machinery.clock import timestamp
@@ -330,6 +330,28 @@ class TestServiceAccountTokens:
         self.objects.remove(PODS, "default", "web")
         with pytest.raises(Unauthorized):
             self.who(token)
+
+    @pytest.mark.parametrize(
+        ("resource", "namespace", "reference"),
+        [
+            pytest.param(SECRETS, "default", {"kind": "Secret", "name": "s"}, id="a-secret"),
+            pytest.param(NODES, "", {"kind": "Node", "name": "n1"}, id="a-node"),
+        ],
+    )
+    def test_it_dies_with_whatever_it_is_bound_to(
+        self, resource: Resource, namespace: str, reference: dict[str, str]
+    ) -> None:
+        self.objects.put(SECRETS, {"metadata": {"name": "s", "namespace": "default", "uid": "uid-s"}})
+        token = self.issue(boundObjectRef={"apiVersion": "v1", **reference})
+        assert self.who(token) is not None
+        self.objects.remove(resource, namespace, reference["name"])
+        with pytest.raises(Unauthorized):
+            self.who(token)
+
+    def test_a_pods_token_outlives_its_node(self) -> None:
+        token = self.issue(boundObjectRef=self.bound())
+        self.objects.remove(NODES, "", "n1")
+        assert self.who(token) is not None
 
     def test_a_namesake_of_its_account_does_not_revive_it(self) -> None:
         token = self.issue()

@@ -116,6 +116,19 @@ def test_decide(kind: Kind, obj: dict[str, Any], options: DeleteOptions, expecte
     assert outcome(decide(kind, obj, options, now=NOW)) == expected
 
 
+def test_a_deletion_that_waits_is_a_change_of_what_is_wanted_and_counts_once() -> None:
+    assert POD is not None
+    first = decide(POD, a_pod(generation=3), DeleteOptions(), now=NOW)
+    assert isinstance(first, Mark)
+    assert first.obj["metadata"]["generation"] == 4
+    sooner = decide(POD, first.obj, DeleteOptions(grace_s=5), now=NOW)
+    assert isinstance(sooner, Mark)
+    assert sooner.obj["metadata"]["generation"] == 4
+    without = decide(POD, a_pod(), DeleteOptions(), now=NOW)
+    assert isinstance(without, Mark)
+    assert "generation" not in without.obj["metadata"]
+
+
 def test_a_namespace_says_that_it_is_terminating() -> None:
     assert NAMESPACE is not None
     decision = decide(NAMESPACE, {**an_object(), "spec": {"finalizers": ["kubernetes"]}}, DeleteOptions(), now=NOW)
