@@ -101,6 +101,19 @@ def test_recreate_waits_until_the_old_pods_have_ended():
     assert decide(deployment, [stopped], {}, NOW).create is not None
 
 
+def test_history_waits_for_scaling_and_goes_while_a_deployment_is_paused():
+    # More than its history holds; the newest has all pods.
+    old = [
+        owned(0, name=f"web-{number}", image=f"nginx:{number}", annotations={REVISION: str(number)})
+        for number in (2, 3)
+    ]
+    new = owned(4, annotations={REVISION: "4"})
+    limits = {"revisionHistoryLimit": 0}
+    for replicas, paused, expected in ((4, True, 2), (6, True, 0), (6, False, 0)):
+        decision = decide(a_deployment(replicas, paused=paused, **limits), [new, *old], {}, NOW)
+        assert (bool(decision.scale), len(decision.delete)) == (replicas != 4, expected)
+
+
 def test_a_paused_deployment_scales_but_does_not_roll():
     old = owned(4, name="web-old", available=4)
     decision = decide(a_deployment(6, image="nginx:2", paused=True), [old], {}, NOW)

@@ -146,9 +146,12 @@ async def test_a_leader_that_was_stopped_for_a_while_does_not_write_when_it_goes
         running = group.create_task(_ends_with_leadership_lost(election, lead), name="leader")
         await leads.wait()
         assert election.leads()
+        assert election.failure() is None
         clock.stopped_s += 11.0  # no task of ours has run since: SIGSTOP, then SIGCONT
         assert not election.leads()
+        assert election.failure() == "lease 'test' is not renewed"
         await running
+    assert election.failure() is None, "who waits for others to lead is well"
     assert leases.stored is not None
     assert leases.stored.spec.holder_identity == "a", "what it has lost it gives to nobody"
 

@@ -171,6 +171,18 @@ async def test_a_restored_store_has_the_backup_s_objects_above_every_revision_th
     await store.close()
 
 
+async def test_a_restored_store_is_above_whatever_the_witness_saw_however_old_the_backup_is(tmp_path: Path) -> None:
+    path, backup = tmp_path / "store" / "s.db", tmp_path / "b.db"
+    await make(path)
+    back_up_file(path, backup)
+    seen = witness.read(path)
+    assert seen is not None
+    far = witness.Seen(cluster=seen.cluster, revision=seen.revision + 5_000_000, chain=seen.chain)
+    witness.Witness(path, far).close()
+    loaded, _ = restore(backup, path, may_change_cluster=False, now=NOW)
+    assert loaded.newest > far.revision
+
+
 def ends_early(steps: int, work: Callable[[], object]) -> bool:
     """Do the work in a process that is gone before its next file operation after so many; says whether it was."""
     child = os.fork()

@@ -344,6 +344,16 @@ async def test_compaction_keeps_the_account_of_what_is_left(tmp_path: Path) -> N
     await store.close()
 
 
+async def test_of_a_store_of_which_all_is_compacted_nothing_is_lost_unnoticed(tmp_path: Path) -> None:
+    store = await a_store(tmp_path)
+    await fill(store)
+    await store.compact(await store.newest_revision())
+    await store.close()
+    lose_an_old_record(tmp_path)
+    with pytest.raises(Unusable, match="records up to revision 253, "):
+        await a_store(tmp_path)
+
+
 async def test_a_record_that_rots_while_the_store_runs_is_not_given_out(tmp_path: Path) -> None:
     store = await a_store(tmp_path)
     await fill(store)

@@ -250,6 +250,32 @@ def test_an_address_is_for_life():
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param({"clusterIPs": ["10.96.0.5"], "ipFamilyPolicy": "SingleStack"}, [], id="given-up-on-purpose"),
+        pytest.param(
+            {"clusterIPs": ["10.96.0.5"], "ipFamilyPolicy": "PreferDualStack"},
+            [
+                "spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be set to 'SingleStack' when releasing "
+                "the secondary clusterIP"
+            ],
+            id="given-up-by-mistake",
+        ),
+        pytest.param(
+            {"clusterIP": "10.96.0.6", "clusterIPs": ["10.96.0.6"], "ipFamilyPolicy": "SingleStack"},
+            ['spec.clusterIPs[0]: Invalid value: ["10.96.0.6"]: may not change once set'],
+            id="and-the-first-is-another",
+        ),
+    ],
+)
+def test_of_two_addresses_the_second_may_be_given_up(spec, expected):
+    before = {**STORED, "spec": {**STORED["spec"], "clusterIPs": ["10.96.0.5", "10.96.0.7"]}}
+    new = {**before, "spec": {**before["spec"], **spec}}
+    found = [text for text in update_refusals(SERVICES_STRATEGY, new, before) if "ipFamilies" not in text]
+    assert found == expected
+
+
 def test_node_ports_go_with_the_type():
     obj = updated(SERVICES_STRATEGY, changed(NODE_PORT, "spec/type", "ClusterIP"), NODE_PORT)
     assert obj["spec"] == STORED["spec"]

@@ -379,6 +379,11 @@ def test_a_node_may(request_: Any) -> None:
             pytest.param(an_admission(PODS, obj=a_mirror_pod(*owners), user=NODE), why, id=f"a-mirror-pod-{what}")
             for what, owners, why in (
                 ("without-an-owner", (), "can only create pods with an owner reference set to itself"),
+                (
+                    "of-something-called-like-it",
+                    ({**ITS_NODE, "kind": "Pod"},),
+                    "can only create pods with an owner reference set to itself",
+                ),
                 ("of-two", (ITS_NODE, ITS_NODE), "can only create pods with a single owner reference set to itself"),
                 (
                     "of-a-replica-set",
@@ -453,6 +458,11 @@ def test_a_node_may(request_: Any) -> None:
             an_admission(LEASES, obj={"metadata": {"name": "n2", "namespace": "kube-node-lease"}}, user=NODE),
             "can only access node lease with the same name",
             id="anothers-lease",
+        ),
+        pytest.param(
+            an_admission(LEASES, obj={"metadata": {"name": "n1", "namespace": "default"}}, user=NODE),
+            'can only access leases in the "kube-node-lease" system namespace',
+            id="a-lease-elsewhere",
         ),
         pytest.param(
             an_admission(CERTIFICATESIGNINGREQUESTS, obj=a_csr("system:node:n2"), user=NODE),
