@@ -103,3 +103,19 @@ def test_unknown_clients_are_spread_evenly():
     balancer = Balancer(Rule("s", backends, affinity_s=60))
     taken = Counter(balancer.pick(f"10.1.{number >> 8}.{number & 255}", 0.0) for number in range(5_000))
     assert all(800 < taken[backend] < 1_200 for backend in backends)
+
+
+def test_a_client_keeps_its_place_from_release_to_release():
+    # Another hash would move every client of a restarted proxy.
+    balancer = Balancer(Rule("s", (A, B, C), affinity_s=60))
+    homes = "".join("ABC"[(A, B, C).index(balancer.pick(f"10.9.0.{number}", 0.0))] for number in range(40))
+    assert homes == "CCCABCCBCBCCACCACCAABBBBBAABBCCAACACABCC"
+
+
+def test_a_suspect_that_is_no_back_end_any_more_is_forgotten_and_is_none_when_it_comes_back():
+    balancer = Balancer(Rule("s", (A, B)))
+    balancer.failed(A, now=0.0)
+    balancer.failed(C, now=0.0)
+    balancer.update(Rule("s", (B, C)))
+    balancer.update(Rule("s", (A, B, C)))
+    assert set(picks(balancer, 3, now=0.1)) == {A, B, C}

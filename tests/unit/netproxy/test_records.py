@@ -156,3 +156,46 @@ def test_two_services_that_point_at_one_pod_both_answer_for_its_address(zone):
     answer = zone.lookup("5.1.244.10.in-addr.arpa", wire.PTR)
     assert answer is not None
     assert sorted(read(record) for record in answer.answers) == ["db-0.db" + SUFFIX, "x.other" + SUFFIX]
+
+
+def test_a_service_locator_says_how_weighty_each_of_its_places_is(zone):
+    """Priority, weight, port: 100 over all, and 1 at least."""
+    many = [an_endpoint(f"10.244.3.{number}", hostname=f"m-{number}") for number in range(150)]
+    piece = a_slice("many", many, port=80, port_name="http")
+    zone.replace("default/many", names_of(a_service("many", ip="None"), [piece], "cluster.local"))
+    for name, weight in (("_http._tcp.web", 100), ("web", 50), ("_redis._tcp.db", 33), ("_http._tcp.many", 1)):
+        answer = zone.lookup(name + SUFFIX, wire.SRV)
+        assert answer is not None
+        numbers = {
+            (int.from_bytes(one.data[:2], "big"), int.from_bytes(one.data[2:4], "big")) for one in answer.answers
+        }
+        assert numbers == {(0, weight)}
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536])
+def test_a_port_that_is_none_has_no_name(port):
+    for service in (a_service("x", ports=[a_port(port, "odd")]), a_service("x", ip="None")):
+        names = names_of(
+            service, [a_slice("x", [an_endpoint("10.244.1.1")], port=port, port_name="odd")], "cluster.local"
+        )
+        assert not any(name.startswith("_odd") for name in names)
+        assert not any(says.get(wire.SRV) for says in names.values())
+
+
+def test_the_zone_says_how_old_it_is_and_how_long_to_believe_that_something_is_not(zone):
+    def numbers() -> list[int]:
+        answer = zone.lookup("cluster.local", wire.SOA)
+        assert answer is not None
+        (record,) = answer.answers
+        return [
+            int.from_bytes(record.data[at : at + 4], "big") for at in range(len(record.data) - 20, len(record.data), 4)
+        ]
+
+    serial, *times = numbers()
+    assert times == [7200, 1800, 86_400, 5]
+    zone.replace("default/web", {})
+    assert numbers() == [serial + 1, *times]
+
+
+def test_a_pod_without_a_host_name_has_no_name_in_reverse(zone):
+    assert zone.lookup("7.2.244.10.in-addr.arpa", wire.PTR) is None
