@@ -31,6 +31,7 @@ def test_what_was_encoded_decodes_to_the_same(obj: Any) -> None:
         (b'{"a":"\xff"}', "invalid UTF-8 in JSON string"),
         (b'{"a":' * 300 + b"1" + b"}" * 300, "exceeded max depth"),
         (b"[" * 100_000, "exceeded max depth"),
+        (b'{"a": 1e999}', "json: cannot unmarshal number into Go value of type float64"),
     ],
 )
 def test_malformed_json_is_refused_in_gos_words(data: bytes, message: str) -> None:

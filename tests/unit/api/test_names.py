@@ -68,9 +68,13 @@ VALUE = (
             "a valid environment variable name must consist only of printable ASCII characters other than '='"]),
         (names.is_valid_path_segment, "a", []),
         (names.is_valid_path_segment, "..", ["may not be '..'"]),
+        (names.is_valid_path_segment, ".", ["may not be '.'"]),
+        (names.is_valid_path_segment, "...", []),
         (names.is_valid_path_segment, "a/%", ["may not contain '/'", "may not contain '%'"]),
         (names.is_valid_percent, "25%", []),
         (names.is_valid_ip, "10.0.0.1", []),
+        (names.is_valid_ip, "2001:db8::1", []),
+        (names.is_valid_ip, "fe80::1%eth0", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
         (names.is_valid_ip, "10.0.0.256", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
     ],
 )  # fmt: skip
