@@ -91,7 +91,8 @@ def _fill(
         pod = present.get(ordinal)
         if pod is None:
             create.append(CreatePod(ordinal, _revision_for(sts, ordinal, revisions)))
-            if one_by_one:
+            # No further than one step goes: two thousand million replicas may be wanted.
+            if one_by_one or len(create) == BURST_MAX:
                 break
             continue
         name = pod.metadata.name
@@ -109,7 +110,8 @@ def _fill(
         if not is_available(pod, min_ready_s=sts.spec.min_ready_seconds, now=now):
             return Decision(why=f"waiting for {name} to be available")
     if create:
-        return Decision(create=tuple(create[:BURST_MAX]), why=f"{len(create)} pods missing")
+        missing = len(wanted) - sum(ordinal in wanted for ordinal in present)
+        return Decision(create=tuple(create), why=f"{missing} pods missing")
     if finished:
         return Decision(delete=tuple(finished[:BURST_MAX]), why=f"{len(finished)} pods ended and must start again")
     return None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.views.workloads import ControllerRevision
-from orchestrator.controllers.statefulset.decide import CreatePod, decide, ordinal_of, status_of
+from orchestrator.controllers.statefulset.decide import BURST_MAX, CreatePod, decide, ordinal_of, status_of
 from orchestrator.controllers.statefulset.revisions import (
     NewRevision,
     Renumber,
@@ -66,6 +66,15 @@ def names(pods):
 def test_decide(sts, pods, create, delete):
     decision = decide(sts, pods, ONE, NOW)
     assert (tuple(wanted.ordinal for wanted in decision.create), names(decision.delete)) == (create, delete)
+
+
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+def test_the_largest_set_that_may_be_asked_for_is_taken_in_steps(policy):
+    pods = [member(n) for n in range(3)]
+    decision = decide(a_statefulset(2**31 - 1, podManagementPolicy=policy), pods, ONE, NOW)
+    steps = 1 if policy == "OrderedReady" else BURST_MAX
+    assert [wanted.ordinal for wanted in decision.create] == list(range(3, 3 + steps))
+    assert decision.why == f"{2**31 - 4} pods missing"
 
 
 def test_an_update_replaces_the_highest_first_and_waits():
