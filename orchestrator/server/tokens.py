@@ -153,13 +153,21 @@ class TokenIssuer:
     def issue(self, request: Object, *, namespace: str, name: str) -> Object:
         """The TokenRequest with its status filled in.
 
-        Raises `NotFound` without such a service account or bound object, `Invalid` for a lifetime out of bounds,
-        `Conflict` if the bound object is another one by now, `BadRequest` for what cannot be bound.
+        Raises `NotFound` without such a service account or bound object, `Invalid` for a lifetime out of bounds and
+        for what is meant for another account, `Conflict` if the account or the bound object is another one by now,
+        `BadRequest` for what cannot be bound.
         """
+        meant = request.get("metadata") or {}
+        _check_meant(meant, name=name, namespace=namespace)
         stored = self._objects.get(SERVICEACCOUNTS, namespace, name)
         if stored is None:
             raise NotFound(f'serviceaccounts "{name}" not found', details={"name": name, "kind": "serviceaccounts"})
         account = decode(stored)["metadata"]
+        if (uid := meant.get("uid")) and uid != account["uid"]:
+            raise Conflict(
+                f'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "{name}": the UID in the token '
+                f"request ({uid}) does not match the UID of the service account ({account['uid']})"
+            )
         spec = dict(request.get("spec") or {})
         spec["audiences"] = spec.get("audiences") or [ISSUER]
         lifetime_s = spec.get("expirationSeconds")
@@ -239,6 +247,18 @@ def openid_configuration(server_url: str) -> Object:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [_ALGORITHM],
     }
+
+
+def _check_meant(meant: Mapping[str, Any], **account: str) -> None:
+    """See that the request is for the account of the URL, as far as it says for which."""
+    for field, own in account.items():
+        if (value := meant.get(field)) and value != own:
+            problem = problems.invalid(
+                f"metadata.{field}", value, f"must match the service account {field} if specified"
+            )
+            raise Invalid.of(
+                group="authentication.k8s.io", kind="TokenRequest", name=account["name"], problems=[problem]
+            )
 
 
 def _check_lifetime(lifetime_s: int, name: str) -> None:

@@ -170,7 +170,10 @@ TO_ONE = [
     ("meant", "why"),
     [
         pytest.param(
-            {"name": "other"}, r"the name of the object \(other\) does not match the name on the URL \(.\)", id="name"
+            {"name": "other"},
+            r"the name of the object \(other\) does not match the name on the URL \(.\)|"
+            "name in URL does not match name in (Binding|Eviction) object",
+            id="name",
         ),
         pytest.param(
             {"namespace": "kube-system"},

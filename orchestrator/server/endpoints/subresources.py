@@ -8,7 +8,7 @@ from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.printing.workloads import SCALES
 from orchestrator.machinery.clock import timestamp
-from orchestrator.machinery.errors import Conflict, Invalid
+from orchestrator.machinery.errors import BadRequest, Conflict, Invalid
 from orchestrator.server import bodies, forms, patching, refusals
 from orchestrator.server.answers import Answer, success
 from orchestrator.server.conversion import decoded
@@ -48,9 +48,12 @@ async def answer(call: Call) -> Answer:
 async def _posted(call: Call, kind: Kind, door: Post) -> Object:
     """What was posted, valid and meant for the object that the request names."""
     body = await bodies.read_object(call, door.api_version, door.kind)
-    bodies.check_named(call, kind, body)
+    bodies.check_place(call, kind, body)
+    name = call.request.name
+    if body["metadata"].get("name") not in (None, "", name):
+        raise BadRequest(f"name in URL does not match name in {door.kind} object")
     if problems := door.validate_body(body):
-        raise Invalid.of(group=door.group, kind=door.kind, name=call.request.name, problems=problems)
+        raise Invalid.of(group=door.group, kind=door.kind, name=name, problems=problems)
     return body
 
 
@@ -97,7 +100,6 @@ async def _issue(call: Call, kind: Kind, door: Issue) -> Answer:
     if issuer is None:
         raise refusals.no_such_resource()
     body = await bodies.read_object(call, door.api_version, door.kind)
-    bodies.check_named(call, kind, body)
     name, namespace = call.request.name, call.request.namespace
     _admit(call, kind, door, body)
     return Answer.of(issuer.issue(body, namespace=namespace, name=name), 201)

@@ -247,6 +247,23 @@ class TestServiceAccountTokens:
         assert answer["spec"] == {"audiences": [ISSUER], "expirationSeconds": 3600}
         assert answer["status"]["expirationTimestamp"] == timestamp(self.clock.now() + 3600)
 
+    @pytest.mark.parametrize(
+        ("meant", "refusal", "why"),
+        [
+            ({"name": "other"}, Invalid, "metadata.name: Invalid value: .* must match the service account name if"),
+            ({"namespace": "other"}, Invalid, "metadata.namespace: .* must match the service account namespace if"),
+            ({"uid": "other"}, Conflict, r"\(other\) does not match the UID of the service account \(uid-sa-default\)"),
+        ],
+        ids=["name", "namespace", "uid"],
+    )
+    def test_none_is_issued_for_what_is_meant_for_another_account(
+        self, meant: Object, refusal: type[Exception], why: str
+    ) -> None:
+        with pytest.raises(refusal, match=why):
+            self.issuer.issue({"metadata": meant}, namespace="default", name="default")
+        same = {"name": "default", "namespace": "default", "uid": "uid-sa-default"}
+        assert "token" in self.issuer.issue({"metadata": same}, namespace="default", name="default")["status"]
+
     def test_it_expires_even_if_it_was_seen_before(self) -> None:
         token = self.issue(expirationSeconds=600)
         assert self.who(token) is not None
