@@ -57,16 +57,16 @@ class Strategy:
         return hash(type(self))
 
     def prepare_create(self, obj: Object) -> None:
-        """Drop what a client may not set on create (by default: `status`, where there is a status subresource)."""
+        """Drop what a client may not set on create: a status, for kinds that have one (see `spec_status.py`)."""
 
     def sign(self, obj: Object, asker: Asker) -> None:
         """Write down on a new object who asks for it, for kinds where that matters: it is not the client's to say."""
 
     def prepare_update(self, obj: Object, old: Object) -> None:
-        """Carry over what a client may not change through the main resource (by default: `status`)."""
+        """Carry over what a client may not change through the main resource: a status, for kinds that have one."""
 
     def prepare_status_update(self, obj: Object, old: Object) -> None:
-        """Carry over all but the status; the default keeps the old spec and metadata, as Kubernetes does."""
+        """Carry over what may not change through `/status`, beyond what its door keeps for every kind."""
 
     def default(self, obj: Object) -> None:
         """Fill Kubernetes' defaults in place; idempotent, since admission may add what needs some too."""
