@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -106,3 +107,19 @@ def test_no_bytes_make_it_fail_in_another_way(noise: bytes) -> None:
     for kind, version in (("Pod", "v1"), ("Deployment", "apps/v1"), ("Service", "v1")):
         with contextlib.suppress(Malformed):
             read(body(version, kind, noise))
+
+
+@given(st.integers(1, 253_402_300_799), st.integers(0, 999_999_999))
+def test_a_moment_is_the_one_that_was_sent(seconds: int, nanos: int) -> None:
+    lease = body("coordination.k8s.io/v1", "Lease", field(2, field(4, field(1, seconds) + field(2, nanos))))
+    spec = read(lease)["spec"]
+    assert isinstance(spec, dict)
+    sent = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+        seconds=seconds, microseconds=nanos // 1000
+    )
+    assert spec["renewTime"] == f"{sent.strftime('%Y-%m-%dT%H:%M:%S.%f')}Z"
+
+
+def test_a_second_has_a_thousand_million_nanoseconds() -> None:
+    with pytest.raises(Malformed):
+        read(body("coordination.k8s.io/v1", "Lease", field(2, field(4, field(1, 1) + field(2, 1_000_000_000)))))
