@@ -66,7 +66,9 @@ class _Waiting:
         self.count += 1
 
     def remove(self, flow: str, future: asyncio.Future[None]) -> None:
-        queue = self.flows[flow]
+        queue = self.flows.get(flow, deque())
+        if future not in queue:
+            return  # it was its turn when it had gone already
         queue.remove(future)
         self.count -= 1
         if not queue:
@@ -128,14 +130,16 @@ class Gate:
         """A seat is free: whoever waits at the most important level is next."""
         self._seats.give_back(level, flow)
         for other, waiting in self._waiting.items():
-            if not waiting.count or self._seats.is_full(other):
-                continue
-            # The queue is bounded, so this is, too; who came first is first among equals.
-            chosen = min(waiting.flows, key=partial(self._seats.of_flow, other))
-            if self._seats.is_free(other, chosen):
-                self._seats.take(other, chosen)
-                waiting.first(chosen).set_result(None)
-                return
+            while waiting.count and not self._seats.is_full(other):
+                # The queue is bounded, so this is, too; who came first is first among equals.
+                chosen = min(waiting.flows, key=partial(self._seats.of_flow, other))
+                if not self._seats.is_free(other, chosen):
+                    break
+                seated = waiting.first(chosen)
+                if not seated.done():  # or it goes just now, and has not had the loop yet to say so
+                    self._seats.take(other, chosen)
+                    seated.set_result(None)
+                    return
 
 
 class Streams:

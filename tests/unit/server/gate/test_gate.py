@@ -123,6 +123,21 @@ def test_one_identity_has_at_most_half_of_the_streams() -> None:
         pass
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_seat_that_comes_free_as_its_waiter_goes_is_not_lost(others: int) -> None:
+    gate = Gate(_ONE_SEAT)
+    seat = await gate.enter(GLOBAL_DEFAULT, "a")
+    leaving = await _waiting(gate, "b")
+    staying = [await _waiting(gate, "c") for _ in range(others)]
+    leaving.cancel()
+    seat.give_back()  # before the one who goes has had the loop
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    for task in staying:
+        (await task).give_back()
+    (await asyncio.wait_for(gate.enter(GLOBAL_DEFAULT, "d"), 1)).give_back()
+
+
 def test_a_crowd_of_streams_does_not_keep_masters_out() -> None:
     streams = Streams(2)
     with streams.seated(GLOBAL_DEFAULT, "a"), streams.seated(GLOBAL_DEFAULT, "b"):
