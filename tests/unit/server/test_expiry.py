@@ -33,6 +33,8 @@ def an_event(name: str = "e", created: str = OLD, **fields: Any) -> dict[str, An
         pytest.param(an_event(lastTimestamp=OLD, eventTime=None), True, id="seen-long-ago"),
         pytest.param(an_event(series={"lastObservedTime": RECENT}), False, id="series-goes-on"),
         pytest.param(an_event(lastTimestamp="yesterday"), True, id="times-that-are-none"),
+        pytest.param(an_event(lastTimestamp="9999-12-31T23:59:59Z"), True, id="seen-in-the-far-future"),
+        pytest.param(an_event(lastTimestamp=timestamp(NOW + 60)), False, id="seen-by-a-clock-that-is-ahead"),
         pytest.param({"metadata": {"name": "e", "namespace": "default"}}, False, id="nobody-knows-when"),
     ],
 )
