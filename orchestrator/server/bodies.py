@@ -207,4 +207,6 @@ async def read_optional(call: Call) -> dict[str, Any]:
     checked = walker.check(call.schema_of("meta.k8s.io/v1", "DeleteOptions"), options)
     if checked.problems:
         raise BadRequest(f"unable to decode the body as DeleteOptions: {checked.problems[0].message}")
+    if options.get("kind", "") not in ("", "DeleteOptions"):
+        raise BadRequest("decoded object cannot be converted to DeleteOptions")
     return options

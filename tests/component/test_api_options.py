@@ -234,3 +234,13 @@ async def test_nothing_is_handed_on_to_a_node_with_a_verb_that_it_has_not(method
         await client.create(PODS, a_pod("p"), "default", into=bytes)
         with pytest.raises(MethodNotAllowed):
             await client.request(method, PODS.path("default", "p", subresource), body=b"{}")
+
+
+@pytest.mark.parametrize("path", [CONFIGMAPS.path("default", "c"), CONFIGMAPS.path("default")], ids=["one", "all"])
+async def test_a_deletion_whose_body_is_something_else_deletes_nothing(api_server: RunningServer, path: str) -> None:
+    async with api_server.client() as client:
+        await client.create(CONFIGMAPS, a_configmap(a="1"), "default", into=bytes)
+        with pytest.raises(BadRequest, match="decoded object cannot be converted to DeleteOptions"):
+            await client.request("DELETE", path, body=codec.encode(a_configmap()))
+        await client.request("DELETE", path, body=b'{"kind":"DeleteOptions","apiVersion":"meta.k8s.io/v1"}')
+        assert (await client.list(CONFIGMAPS, "default", into=bytes)).items == ()
