@@ -29,7 +29,7 @@ class Arriving:
     def is_eof(self) -> bool:
         return self._is_whole
 
-    async def read(self) -> bytes:
+    def read_nowait(self) -> bytes:
         return b"".join(piece for piece in self._pieces if isinstance(piece, bytes))
 
     async def readany(self) -> bytes:
