@@ -44,6 +44,8 @@ def test_what_python_would_take_for_a_whole_number_is_none(text: str) -> None:
     [
         (parse_int64, "99999999999999999999", 'strconv.ParseInt: parsing "99999999999999999999": value out of range'),
         (parse_int64, "9" * 3_000_000, f'strconv.ParseInt: parsing "{"9" * 256}": value out of range'),
+        (parse_int64, "9223372036854775808", 'strconv.ParseInt: parsing "9223372036854775808": value out of range'),
+        (parse_int64, "-9223372036854775809", 'strconv.ParseInt: parsing "-9223372036854775809": value out of range'),
         (parse_int32, "2147483648", 'strconv.ParseInt: parsing "2147483648": value out of range'),
         (parse_int32, "-2147483649", 'strconv.ParseInt: parsing "-2147483649": value out of range'),
         (parse_uint64, "18446744073709551616", 'strconv.ParseUint: parsing "18446744073709551616": value out of range'),
@@ -56,6 +58,8 @@ def test_what_python_would_take_for_a_whole_number_is_none(text: str) -> None:
     ids=[
         "range",
         "very-long",
+        "64-bits-signed",
+        "64-bits-signed-below",
         "32-bits",
         "32-bits-below",
         "64-bits",

@@ -234,6 +234,7 @@ CLAIM = {"persistentVolumeClaim": {"claimName": "c"}}
             id="twice",
         ),
         pytest.param([{"name": "v"}], ["[0].devicePath: Required value"], id="no-path"),
+        pytest.param([{"devicePath": "/x"}], ["[0].name: Required value", '[0].name: Not found: ""'], id="no-name"),
         pytest.param([{"name": "w", "devicePath": "/x"}], ['[0].name: Not found: "w"'], id="unknown"),
     ],
 )
