@@ -290,6 +290,15 @@ def test_json_patch_errors_name_operation_and_path_and_show_nothing_of_the_objec
     assert "aHVudGVyMg" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["text", 7, 1.5, True, None])
+@pytest.mark.parametrize("op", ["add", "replace", "remove", "test", "move", "copy"])
+@pytest.mark.parametrize("path", ["/data/0", "/data/0/x"])
+def test_json_patch_finds_nothing_within_a_value_that_has_no_parts(op: str, path: str, value: Any) -> None:
+    operation = {"op": op, "path": path, "value": "t"} if op not in ("move", "copy") else {"op": op, "from": path}
+    with pytest.raises(PatchRejected, match="missing"):
+        json.apply({"data": value}, [{"path": "/x", **operation}])
+
+
 def test_a_json_patch_cannot_make_what_is_too_deep_or_takes_too_long() -> None:
     deep: dict[str, Any] = {}
     for _ in range(250):
