@@ -208,6 +208,22 @@ def test_finished_requests_do_not_pile_up(fields: dict[str, Any], age_s: float, 
     assert isinstance(decide(a_request(SERVING_SIGNER, **fields), SERVING, CLUSTER, now=now), expected)
 
 
+@pytest.mark.parametrize(
+    ("fields", "age_s", "again_s"),
+    [
+        pytest.param({"certificate": "x"}, 600, 3000, id="issued"),
+        pytest.param({"username": "jane"}, 400, 86_000, id="not-by-us"),
+        pytest.param({"conditions": ("Denied",)}, 0, 3600, id="denied"),
+    ],
+)
+def test_what_is_left_is_looked_at_again_when_its_time_has_come(
+    fields: dict[str, Any], age_s: float, again_s: float
+) -> None:
+    left = decide(a_request(SERVING_SIGNER, **fields), SERVING, CLUSTER, now=seconds_of(CREATED) + age_s)
+    assert isinstance(left, Leave)
+    assert left.again_s == again_s
+
+
 def test_users_are_let_in_by_people() -> None:
     inside = Asked(common_name="jane", organizations=("developers",))
     usages = ("client auth", "digital signature")

@@ -267,6 +267,14 @@ def test_a_volume_is_a_directory_or_a_device():
         pytest.param({"image": {"pullPolicy": "Never"}}, [".image.reference: Required value"], id="image"),
         pytest.param({"ephemeral": {}}, [".ephemeral.volumeClaimTemplate: Required value"], id="ephemeral"),
         pytest.param(
+            {"ephemeral": {"volumeClaimTemplate": {}}},
+            [
+                ".ephemeral.volumeClaimTemplate.spec.accessModes: Required value: at least 1 access mode is required",
+                ".ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value",
+            ],
+            id="ephemeral-without-spec",
+        ),
+        pytest.param(
             {"ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}},
             [".ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value"],
             id="ephemeral-of-no-size",

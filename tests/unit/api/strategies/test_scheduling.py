@@ -60,6 +60,74 @@ def test_tolerations(toleration, expected):
 
 
 @pytest.mark.parametrize(
+    ("requirement", "expected"),
+    [
+        *(
+            pytest.param({"operator": operator, "values": values}, [], id=f"{operator}-{len(values)}")
+            for operator, values in (
+                ("In", ["x"]), ("NotIn", ["x", "y"]), ("Exists", []), ("DoesNotExist", []),
+                ("Gt", ["1"]), ("Lt", ["1"]),
+            )
+        ),
+        *(
+            pytest.param(
+                {"operator": operator, "values": ["x"]},
+                [".values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"],
+                id=f"{operator}-1",
+            )
+            for operator in ("Exists", "DoesNotExist")
+        ),
+        pytest.param(
+            {"operator": "Lt", "values": ["1", "2"]},
+            [".values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'"],
+            id="Lt-2",
+        ),
+        pytest.param(
+            {"operator": "Like", "values": ["1"]},
+            ['.operator: Invalid value: "Like": not a valid selector operator'],
+            id="unknown",
+        ),
+        pytest.param({"operator": "Exists", "key": ""}, [f".key{words}" for words in KEY_EMPTY], id="no-key"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [HARD, SOFT])
+def test_what_an_affinity_asks_of_a_nodes_labels(kind, requirement, expected):
+    term = {"matchExpressions": [{"key": "a", **requirement}]}
+    if kind == HARD:
+        terms, at = {"nodeSelectorTerms": [term]}, f"{HARD}.nodeSelectorTerms[0]"
+    else:
+        terms, at = [{"weight": 1, "preference": term}], f"{SOFT}[0].preference"
+    found = refusals(PODS_STRATEGY, a_pod(affinity={"nodeAffinity": {kind: terms}}))
+    assert found == [f"spec.affinity.nodeAffinity.{at}.matchExpressions[0]{one}" for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "expected"),
+    [
+        pytest.param({"operator": "In", "values": ["n1"]}, [], id="one"),
+        pytest.param({"operator": "NotIn", "values": ["n1"]}, [], id="all-but-one"),
+        pytest.param(
+            {"operator": "In", "values": ["n1", "n2"]},
+            [
+                ".values: Required value: must be only one value when `operator` is 'In' or 'NotIn' for node field "
+                "selector"
+            ],
+            id="two",
+        ),
+        pytest.param(
+            {"operator": "Exists", "values": []},
+            ['.operator: Invalid value: "Exists": not a valid selector operator'],
+            id="any",
+        ),
+    ],
+)
+def test_what_an_affinity_asks_of_a_nodes_name(requirement, expected):
+    term = {"matchFields": [{"key": "metadata.name", **requirement}]}
+    found = refusals(PODS_STRATEGY, a_pod(affinity={"nodeAffinity": {HARD: {"nodeSelectorTerms": [term]}}}))
+    assert found == [f"spec.affinity.nodeAffinity.{HARD}.nodeSelectorTerms[0].matchFields[0]{one}" for one in expected]
+
+
+@pytest.mark.parametrize(
     ("affinity", "expected"),
     [
         pytest.param(
