@@ -94,6 +94,10 @@ GO = "json: cannot unmarshal"
          f"{GO} string into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64"),
         ("spec.terminationGracePeriodSeconds", 2**63, "spec.terminationGracePeriodSeconds",
          f"{GO} number {2**63} into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64"),
+        ("spec.terminationGracePeriodSeconds", -(2**63) - 1, "spec.terminationGracePeriodSeconds",
+         f"{GO} number {-(2**63) - 1} into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64"),
+        ("spec.priority", -(2**31) - 1, "spec.priority",
+         f"{GO} number {-(2**31) - 1} into Go struct field PodSpec.spec.priority of type int32"),
         ("spec.priority", 2**31, "spec.priority",
          f"{GO} number {2**31} into Go struct field PodSpec.spec.priority of type int32"),
         ("spec.priority", 1.5, "spec.priority",
@@ -123,6 +127,19 @@ GO = "json: cannot unmarshal"
 )  # fmt: skip
 def test_wrong_types_are_told_in_gos_words(path: str, value: Any, field: str, message: str) -> None:
     assert walker.check(POD, changed(path, value)).problems == [Problem(field, "FieldValueTypeInvalid", message)]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.terminationGracePeriodSeconds", 2**63 - 1),
+        ("spec.terminationGracePeriodSeconds", -(2**63)),
+        ("spec.priority", 2**31 - 1),
+        ("spec.priority", -(2**31)),
+    ],
+)
+def test_the_largest_numbers_of_a_type_are_of_it(path: str, value: int) -> None:
+    assert walker.check(POD, changed(path, value)).problems == []
 
 
 def test_bytes_must_be_base64() -> None:

@@ -51,6 +51,9 @@ def test_finalizers_of_a_namespace_change_only_through_their_subresource():
 def test_a_namespaces_phase_follows_its_deletion():
     stored = created(NAMESPACES_STRATEGY, NAMESPACE)
     assert stored["status"] == {"phase": "Active"}
+    plain = {**NAMESPACE}
+    NAMESPACES_STRATEGY.default(plain)
+    assert plain["status"] == {"phase": "Active"}
     written_once = {**NAMESPACE, "status": {"phase": "Terminating"}}
     NAMESPACES_STRATEGY.default(written_once)
     assert written_once["status"] == {"phase": "Terminating"}, "what is stored is not given another phase"

@@ -58,6 +58,12 @@ def test_rules_of_config_maps(fields, expected):
     assert refusals(CONFIGMAPS_STRATEGY, a_config_map(**fields)) == expected
 
 
+def test_what_may_not_change_is_said_before_what_is_wrong_anyway():
+    stored = a_config_map(data={"a": "1"}, immutable=True)
+    found = update_refusals(CONFIGMAPS_STRATEGY, a_config_map(data={"a b": "1"}, immutable=True), stored)
+    assert [text.partition(":")[0] for text in found] == ["data", "data[a b]"]
+
+
 def test_immutable_config_maps():
     stored = a_config_map(data={"a": "1"}, immutable=True)
     assert update_refusals(CONFIGMAPS_STRATEGY, changed(stored, "metadata/labels", {"a": "b"}), stored) == []
