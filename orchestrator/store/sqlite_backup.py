@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from orchestrator.machinery.clock import timestamp
@@ -34,6 +35,8 @@ from orchestrator.store.witness import Seen, UnreadableWitness, Witness
 
 # More than a store writes in the seconds that a power cut can take from its witness.
 _REVISIONS_AHEAD = 1_000_000
+# What a store consists of; its log first, as below.
+_SUFFIXES = ("-wal", "-shm", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,11 @@ def repair(store: Path, *, now: float) -> Repaired:
                 newest[row[1]] = row
             lost = [key for key, place in _places(db) if key not in newest or newest[key][0] < place]
             cluster = _cluster_of(db) or (seen.cluster if seen is not None else new_cluster())
+            if seen is not None and seen.cluster != cluster:
+                raise Unusable(
+                    f"cannot repair '{store}': it is of cluster {cluster}, but here was cluster {seen.cluster}; if "
+                    f"this one is meant to take its place, remove '{witness.path_of(store)}'"
+                )
         kept = [row for row in newest.values() if row[5] is not None]
         last = max((row[0] >> PLACE_BITS for row in newest.values()), default=0)
         _build(temporary, kept, cluster, _beyond(last, seen))
@@ -171,15 +179,21 @@ def _put_in_place(temporary: Path, store: Path, now: float) -> tuple[Loaded, Seq
         loaded = load(db)
     _sync(temporary)
     Witness(store, Seen(cluster=loaded.base.cluster, revision=loaded.newest, chain=loaded.chain)).close()
-    stamp = timestamp(now).replace(":", "").replace("-", "")
+    aside = _free_name(store, f"{store.name}.before-{timestamp(now).replace(':', '').replace('-', '')}")
     set_aside: list[Path] = []
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in _SUFFIXES:
         there = store.with_name(store.name + suffix)
         if there.exists():
-            set_aside.append(there.rename(store.with_name(f"{store.name}.before-{stamp}{suffix}")))
+            set_aside.append(there.rename(store.with_name(aside + suffix)))
     sync_folder(store.parent)
     move_into_place(temporary, store)
     return loaded, set_aside
+
+
+def _free_name(store: Path, wanted: str) -> str:
+    """A name beside the store's that nothing has which was set aside before."""
+    names = chain([wanted], (f"{wanted}.{number}" for number in count(2)))
+    return next(name for name in names if not any(store.with_name(name + suffix).exists() for suffix in _SUFFIXES))
 
 
 def _beyond(newest: int, seen: Seen | None) -> int:

@@ -295,6 +295,29 @@ async def test_only_a_whole_backup_of_the_same_cluster_is_restored(tmp_path: Pat
     await (await a_store(path)).close()
 
 
+async def test_another_cluster_s_store_is_not_repaired_into_this_one_s_place(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    await make(path)
+    await make(tmp_path / "other.db")
+    shutil.copy(tmp_path / "other.db", path)
+    before = files_of(tmp_path)
+    with pytest.raises(Unusable, match=r"it is of cluster .*, but here was cluster"):
+        repair(path, now=NOW)
+    assert files_of(tmp_path) == before
+
+
+async def test_what_was_set_aside_is_not_replaced_by_what_is_set_aside_in_the_same_second(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    await make(path)
+    back_up_file(path, tmp_path / "b.db")
+    first = repair(path, now=NOW).set_aside
+    kept = [one.read_bytes() for one in first]
+    _, second = restore(tmp_path / "b.db", path, may_change_cluster=False, now=NOW)
+    assert second
+    assert not set(first) & set(second)
+    assert [one.read_bytes() for one in first] == kept
+
+
 async def test_a_store_that_lost_its_log_goes_on_with_what_is_left_once_that_was_said(tmp_path: Path) -> None:
     there = await make(tmp_path / "s.db")
     store = await a_store(tmp_path / "s.db")
