@@ -51,6 +51,9 @@ class Repaired:
 
 def back_up_file(store: Path, target: Path) -> Loaded:
     """Copy a store that may be in use to a file of its own, verified and on disk. Raises `Unusable` or `OSError`."""
+    own = [store.with_name(store.name + suffix).resolve() for suffix in _SUFFIXES]
+    if target.resolve() in (*own, witness.path_of(store).resolve()):
+        raise Unusable(f"cannot back up the store '{store}' to '{target}': that is one of its own files")
     temporary = beginning_of(target)
     try:
         with closing(open_to_look(store)) as source, closing(sqlite3.connect(temporary)) as copy:

@@ -295,6 +295,19 @@ async def test_only_a_whole_backup_of_the_same_cluster_is_restored(tmp_path: Pat
     await (await a_store(path)).close()
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".witness"])
+async def test_a_store_is_not_backed_up_over_its_own_files(tmp_path: Path, suffix: str) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    await make(there / "s.db")
+    (tmp_path / "link").symlink_to(there)
+    before = files_of(there)
+    for folder in (there, tmp_path / "link"):
+        with pytest.raises(Unusable, match="that is one of its own files"):
+            back_up_file(there / "s.db", folder / f"s.db{suffix}")
+    assert files_of(there) == before
+
+
 async def test_another_cluster_s_store_is_not_repaired_into_this_one_s_place(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     await make(path)
