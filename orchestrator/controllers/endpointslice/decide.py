@@ -217,15 +217,20 @@ def body_of(service: Service, wanted: WantedSlice) -> dict[str, object]:
     """The EndpointSlice object to write."""
     meta = service.metadata
     owner = {"apiVersion": "v1", "kind": "Service", "name": meta.name, "uid": meta.uid}
-    metadata: dict[str, object] = {
-        "labels": dict(wanted.labels),
-        "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
-    }
+    owners: list[object] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+    metadata: dict[str, object] = {"labels": dict(wanted.labels), "ownerReferences": owners}
     if wanted.replaces is None:
         metadata["generateName"] = f"{meta.name}-"
     else:
-        metadata["name"] = wanted.replaces.metadata.name
-        metadata["resourceVersion"] = wanted.replaces.metadata.resource_version
+        # What others have put there is theirs: an update replaces what it does not say.
+        present = wanted.replaces.metadata
+        metadata |= {
+            "name": present.name,
+            "resourceVersion": present.resource_version,
+            "annotations": dict(present.annotations),
+            "finalizers": list(present.finalizers),
+        }
+        owners += [msgspec.to_builtins(one) for one in present.owner_references if one.uid != meta.uid]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

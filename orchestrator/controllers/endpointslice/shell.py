@@ -216,10 +216,13 @@ class EndpointsController:
         self._departed.discard(key)
         if not has_endpoints(service) or service.metadata.deletion_timestamp is not None:
             return
-        subsets = decide_endpoints.subsets_of(service, self._pods.of(service))
+        pods = self._pods.of(service)
+        subsets = decide_endpoints.subsets_of(service, pods)
         if present is not None and decide_endpoints.is_as_wanted(present, service, subsets):
             return
-        body, namespace = decide_endpoints.body_of(service, subsets, present), service.metadata.namespace
+        truncated = decide_endpoints.is_truncated(service, pods)
+        body = decide_endpoints.body_of(service, subsets, present, truncated=truncated)
+        namespace = service.metadata.namespace
         try:
             if present is None:
                 written = await self._client.create(ENDPOINTS, body, namespace, into=MetaView)

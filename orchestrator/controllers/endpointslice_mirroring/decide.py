@@ -111,7 +111,12 @@ def wanted_of(endpoints: Endpoints) -> tuple[dict[tuple[str, Ports], tuple[Endpo
     wanted: dict[tuple[str, Ports], list[Endpoint]] = {}
     invalid = too_many = 0
     for subset in repacked(endpoints.subsets):
-        ports = tuple(map(_port, subset.ports))
+        ports = tuple(
+            EndpointPort(
+                name=port.name, protocol=port.protocol or "TCP", port=port.port, app_protocol=port.app_protocol
+            )
+            for port in subset.ports
+        )
         added = 0
         for ready, addresses in ((True, subset.addresses), (False, subset.not_ready_addresses)):
             for address in addresses:
@@ -168,10 +173,6 @@ def _keys_of(given: Sequence[EndpointAddress], addresses: dict[_Key, EndpointAdd
     return keys
 
 
-def _port(port: EndpointsPort) -> EndpointPort:
-    return EndpointPort(name=port.name, protocol=port.protocol or "TCP", port=port.port, app_protocol=port.app_protocol)
-
-
 def _port_order(port: EndpointsPort) -> tuple[str, int, str, str]:
     return (port.name, port.port, port.protocol, port.app_protocol or "")
 
@@ -207,6 +208,7 @@ def body_of(endpoints: Endpoints, wanted: MirroredSlice) -> dict[str, object]:
     else:
         metadata["name"] = wanted.replaces.metadata.name
         metadata["resourceVersion"] = wanted.replaces.metadata.resource_version
+        metadata["finalizers"] = list(wanted.replaces.metadata.finalizers)
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

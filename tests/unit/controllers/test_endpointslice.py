@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.api.views.cluster import EndpointConditions, EndpointSlice
+from orchestrator.api.views.cluster import EndpointConditions, Endpoints, EndpointSlice
 from orchestrator.api.views.workloads import Pod
 from orchestrator.controllers.endpointslice import decide_endpoints
 from orchestrator.controllers.endpointslice.decide import SLICE_MAX, body_of, decide, endpoint_of, ports_of, target_port
@@ -141,3 +141,50 @@ def test_endpoints_are_grouped_and_leave_out_what_goes():
     assert [address.ip for address in subset.addresses] == ["10.244.0.3", "10.244.0.9"]
     assert [address.ip for address in subset.not_ready_addresses] == ["10.244.0.4"]
     assert [(port.name, port.port) for port in subset.ports] == [("http", 8080)]
+
+
+OTHERS = {
+    "annotations": {"example.org/note": "mine"},
+    "finalizers": ["example.org/hold"],
+    "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "uid-c"}],
+}
+
+
+def kept_of(body):
+    meta = body["metadata"]
+    uids = [owner["uid"] for owner in meta["ownerReferences"]]
+    return meta["annotations"], meta["finalizers"], uids
+
+
+def test_an_update_of_a_slice_keeps_what_others_put_there():
+    service = a_service()
+    [made] = decide(service, [], {}, []).create
+    body = body_of(service, made)
+    body["metadata"] |= {**OTHERS, "name": "web-x", "resourceVersion": "1"}
+    body["metadata"]["ownerReferences"] = [
+        *OTHERS["ownerReferences"],
+        *body_of(service, made)["metadata"]["ownerReferences"],
+    ]
+    [update] = decide(service, [a_pod("a")], {}, [a_view(EndpointSlice, body)]).update
+    kept = kept_of(body_of(service, update))
+    assert kept == (OTHERS["annotations"], OTHERS["finalizers"], [service.metadata.uid, "uid-c"])
+
+
+def test_an_update_of_endpoints_keeps_what_others_put_there_and_says_when_there_are_too_many():
+    service = a_service()
+    annotations = {**OTHERS["annotations"], decide_endpoints.OVER_CAPACITY: "truncated"}
+    present = a_view(Endpoints, {"metadata": {**OTHERS, "annotations": annotations, "name": "web"}})
+    assert kept_of(decide_endpoints.body_of(service, (), present)) == (
+        OTHERS["annotations"],
+        OTHERS["finalizers"],
+        ["uid-c"],
+    )
+    assert kept_of(decide_endpoints.body_of(service, (), present, truncated=True))[0] == annotations
+
+
+@pytest.mark.parametrize(("count", "truncated"), [(1_000, False), (1_001, True)])
+def test_endpoints_are_truncated_only_when_there_are_more_than_one_object_may_have(count, truncated):
+    pods = [a_pod(f"p{n}", ip=f"10.244.{n // 250}.{n % 250 + 2}") for n in range(count)]
+    [subset] = decide_endpoints.subsets_of(a_service(), pods)
+    assert len(subset.addresses) == 1_000
+    assert decide_endpoints.is_truncated(a_service(), pods) is truncated
