@@ -31,6 +31,13 @@ class LeadershipLost(Exception):
     """The lease could not be renewed in time: somebody else may lead, so stop at once and start over."""
 
 
+def lost_in(failure: BaseException) -> LeadershipLost | None:
+    """The loss of the lease by which a process ended, if that is why: then there is nothing to find out."""
+    if isinstance(failure, BaseExceptionGroup):
+        return next((lost for one in failure.exceptions if (lost := lost_in(one)) is not None), None)
+    return failure if isinstance(failure, LeadershipLost) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The lease as last seen, and when (monotonic seconds) it was first seen so."""

@@ -12,6 +12,7 @@ sys.modules["rich"] = None  # type: ignore[assignment]
 from orchestrator.config import BadConfig, load  # noqa: E402
 from orchestrator.machinery import log  # noqa: E402
 from orchestrator.machinery.clock import SystemClock  # noqa: E402
+from orchestrator.machinery.leader import lost_in  # noqa: E402
 from orchestrator.machinery.tasks import run_until_signalled  # noqa: E402
 from orchestrator.serve.process import die_with_parent  # noqa: E402
 from orchestrator.supervisor import EXIT_CONFIG  # noqa: E402
@@ -40,7 +41,10 @@ def main() -> None:
     except BadConfig as exc:
         sys.stderr.write(f"{process}: {exc}\n")
         sys.exit(EXIT_CONFIG)
-    except Exception:
+    except Exception as failure:
+        if (lost := lost_in(failure)) is not None:
+            logger.warning("process.leads_no_more", process=process, why=str(lost))
+            sys.exit(1)
         # The supervisor starts us again; here is the only place where the reason is still known.
         logger.exception("process.failed", process=process)
         sys.exit(1)

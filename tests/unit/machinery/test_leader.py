@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from orchestrator.api.codec import decode_into, encode
 from orchestrator.api.views.meta import LeaseSpec, LeaseView
 from orchestrator.machinery.errors import AlreadyExists, Conflict, NotFound
-from orchestrator.machinery.leader import LeaderElection, LeadershipLost, Observed, may_acquire
+from orchestrator.machinery.leader import LeaderElection, LeadershipLost, Observed, lost_in, may_acquire
 from tests.support.time import LoopClock
 
 
@@ -229,6 +229,13 @@ async def test_who_ends_in_order_gives_the_lease_back_once_its_work_has_ended() 
         await asyncio.sleep(2.5)
         assert second.writes, "without waiting for the lease to run out"
         following.cancel()
+
+
+def test_a_process_that_ended_by_the_loss_of_its_lease_is_told_from_one_that_failed() -> None:
+    lost = LeadershipLost("cannot renew")
+    assert lost_in(ExceptionGroup("a", [ValueError(), ExceptionGroup("b", [lost])])) is lost
+    assert lost_in(ExceptionGroup("a", [ValueError()])) is None
+    assert lost_in(ValueError()) is None
 
 
 class StoppableClock(LoopClock):
