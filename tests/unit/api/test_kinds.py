@@ -51,6 +51,20 @@ def test_both_forms_of_events_share_one_store() -> None:
     assert BUILT_IN.by_kind("v1", "Event").storage is resources.CORE_EVENTS
 
 
+@pytest.mark.parametrize(
+    ("says", "of_all", "but"),
+    [
+        ("must_exist_for_update", True, "services endpoints events events.events.k8s.io leases.coordination.k8s.io"),
+        ("allows_unconditional_update", True, "leases.coordination.k8s.io"),
+        ("collected", True, "events events.events.k8s.io"),
+        ("graceful", False, "pods"),
+    ],
+)
+def test_what_kubernetes_says_of_all_kinds_but_a_few(says: str, of_all: bool, but: str) -> None:
+    others = {row.resource.group_resource for row in BUILT_IN.rows if getattr(row.strategy, says) is not of_all}
+    assert others == set(but.split())
+
+
 def test_rows_are_values() -> None:
     for row in BUILT_IN.rows:
         again = replace(row, strategy=copy.copy(row.strategy), doors=tuple(map(copy.copy, row.doors)))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from orchestrator.api.selectors import (
     EVERYTHING,
     NOTHING,
+    TOKENS_MAX,
     BadSelector,
     parse_field_selector,
     parse_label_selector,
@@ -95,6 +96,21 @@ def test_no_selector_selects_nothing_and_an_empty_one_everything() -> None:
     assert EVERYTHING.is_empty
     assert EVERYTHING.matches(None)
     assert not NOTHING.is_empty
+    assert parse_field_selector("").is_empty
+    assert not parse_field_selector("metadata.name=a").is_empty
+
+
+def test_a_selector_may_have_so_many_words_and_no_more() -> None:
+    # `key in (x,x,…)`: three words before the list and one behind it, and each value but the last has a comma.
+    def with_words(count: int) -> str:
+        values, odd = divmod(count - 4 + 1, 2)
+        assert not odd
+        return f"key in ({','.join(['x'] * values)})"
+
+    most = TOKENS_MAX - (TOKENS_MAX - 4 + 1) % 2
+    assert parse_label_selector(with_words(most)).matches({"key": "x"})
+    with pytest.raises(BadSelector, match="words and signs"):
+        parse_label_selector(with_words(most + 2))
 
 
 _labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_size=3)

@@ -392,6 +392,8 @@ def test_templates_are_warned_about_when_they_change():
     )
     assert DEPLOYMENTS_STRATEGY.warnings(obj, None) == [words]
     assert DEPLOYMENTS_STRATEGY.warnings(changed(obj, "spec/replicas", 2), obj) == []
+    relabelled = changed(obj, "spec/template/metadata/labels", {"app": "web", "v": "2"})
+    assert DEPLOYMENTS_STRATEGY.warnings(relabelled, obj) == [words], "of another template it is said again"
 
 
 def test_replicas_can_be_selected():

@@ -172,6 +172,15 @@ def test_an_ended_container_stays_ended_unless_it_may_restart(policy, exit_code,
             ['status.podIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'],
             id="no-address",
         ),
+        pytest.param({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "2001:db8::1"}]}, [], id="one-of-each-family"),
+        pytest.param(
+            {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "2001:db8::1"}, {"ip": "10.0.0.2"}]},
+            [
+                'status.podIPs: Invalid value: [{"ip":"10.0.0.1"},{"ip":"2001:db8::1"},{"ip":"10.0.0.2"}]: may specify '
+                "no more than one IP for each IP family"
+            ],
+            id="three",
+        ),
         pytest.param(
             {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]},
             [

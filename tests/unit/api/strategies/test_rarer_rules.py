@@ -264,6 +264,7 @@ def test_a_volume_is_a_directory_or_a_device():
             [".gitRepo.repository: Required value", named(".gitRepo.directory", '"/x"', "must be a relative path")],
             id="git",
         ),
+        pytest.param({"gitRepo": {"repository": "https://example.com/x"}}, [], id="git-good"),
         pytest.param({"image": {"pullPolicy": "Never"}}, [".image.reference: Required value"], id="image"),
         pytest.param({"ephemeral": {}}, [".ephemeral.volumeClaimTemplate: Required value"], id="ephemeral"),
         pytest.param(
@@ -283,6 +284,11 @@ def test_a_volume_is_a_directory_or_a_device():
             {"projected": {"sources": [{"clusterTrustBundle": {"path": "ca"}}]}},
             [".projected.sources[0].clusterTrustBundle: Required value: either name or signerName must be specified"],
             id="bundle-of-nobody",
+        ),
+        pytest.param(
+            {"projected": {"sources": [{"clusterTrustBundle": {"name": "a"}}]}},
+            [".projected.sources[0].clusterTrustBundle.path: Required value"],
+            id="bundle-nowhere",
         ),
         pytest.param(
             {"projected": {"sources": [{"clusterTrustBundle": {"path": "ca", "name": "a"}}]}}, [], id="bundle"
