@@ -383,17 +383,20 @@ def test_collisions_are_only_added():
     ]
 
 
-def test_templates_are_warned_about_when_they_change():
-    manifest = changed(a_workload("Deployment"), "spec/template/spec/terminationGracePeriodSeconds", -1)
-    obj = created(DEPLOYMENTS_STRATEGY, manifest)
+@pytest.mark.parametrize(
+    ("kind", "strategy"), [("Deployment", DEPLOYMENTS_STRATEGY), ("StatefulSet", STATEFULSETS_STRATEGY)]
+)
+def test_templates_are_warned_about_when_they_change(kind, strategy):
+    manifest = changed(a_workload(kind), "spec/template/spec/terminationGracePeriodSeconds", -1)
+    obj = created(strategy, manifest)
     words = (
         "spec.template.spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be "
         "treated as 1"
     )
-    assert DEPLOYMENTS_STRATEGY.warnings(obj, None) == [words]
-    assert DEPLOYMENTS_STRATEGY.warnings(changed(obj, "spec/replicas", 2), obj) == []
+    assert strategy.warnings(obj, None) == [words]
+    assert strategy.warnings(changed(obj, "spec/replicas", 2), obj) == []
     relabelled = changed(obj, "spec/template/metadata/labels", {"app": "web", "v": "2"})
-    assert DEPLOYMENTS_STRATEGY.warnings(relabelled, obj) == [words], "of another template it is said again"
+    assert strategy.warnings(relabelled, obj) == [words], "of another template it is said again"
 
 
 def test_replicas_can_be_selected():

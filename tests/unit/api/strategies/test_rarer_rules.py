@@ -39,6 +39,13 @@ def named(field, value, words):
     return f"{field}: Invalid value: {value}: {words}"
 
 
+NAME = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
@@ -51,6 +58,11 @@ def named(field, value, words):
             id="no-nameserver",
         ),
         pytest.param({"dnsConfig": {"searches": ["a.b.", "."]}}, [], id="searches"),
+        pytest.param(
+            {"dnsConfig": {"searches": ["ok", "not ok"]}},
+            [f'spec.dnsConfig.searches[1]: Invalid value: "not ok": {NAME}'],
+            id="search-path-that-is-no-name",
+        ),
         pytest.param(
             {"dnsConfig": {"searches": ["a"] * 33}},
             [
