@@ -18,6 +18,7 @@ from orchestrator.machinery.kubeconfig import load_kubeconfig
 from orchestrator.machinery.log import get_logger
 from orchestrator.machinery.systemd import READY, notify
 from orchestrator.machinery.tasks import run_together, settle_memory
+from orchestrator.machinery.whole_files import write_whole
 from orchestrator.pki import Pki
 from orchestrator.serve.process import SERVER_LOCK, exclusive, with_advertise_address
 from orchestrator.server import bootstrap
@@ -120,15 +121,33 @@ async def opened_store(config: Config, clock: Clock) -> AsyncIterator[Store]:
 
 async def _opened_sqlite(config: Config, clock: Clock) -> SqliteStore:
     """The store's file, waited for while its disk is full or fails. Raises `BadConfig` for one that is refused."""
+    # Beside the cluster's keys: should the store's whole folder be gone, a disk not mounted say, it is missed here.
+    made = config.pki_dir / "store-made"
     while True:
         try:
+            if made.exists() and not any(config.store_path.parent.glob("*")):
+                raise BadConfig(
+                    f"cannot use state_dir '{config.state_dir}': it is a cluster's, but all of its store is gone from "
+                    f"'{config.store_path.parent}': mount it, or put a backup in with `wherry store restore BACKUP`; "
+                    f"only to begin an empty cluster, remove '{made}'"
+                )
             config.store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return await open_sqlite(config.store_path, clock=clock)
+            store = await open_sqlite(config.store_path, clock=clock)
+            if not made.exists():
+                _note_made(made)
+            return store
         except UnusableForNow as exc:
             logger.error("store.not_opened", why=str(exc), again_in_s=_OPEN_AGAIN_S)  # noqa: TRY400 - the reason says it
         except Unusable as exc:
             raise BadConfig(str(exc)) from exc
         await asyncio.sleep(_OPEN_AGAIN_S)
+
+
+def _note_made(made: Path) -> None:
+    try:
+        write_whole(made, b"The API server has made this cluster's store.\n")
+    except OSError as exc:  # a full disk: the next start notes it
+        logger.warning("store.not_noted", path=str(made), why=str(exc))
 
 
 def server_tls(keys: Pki) -> ssl.SSLContext:
