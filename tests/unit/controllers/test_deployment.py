@@ -18,6 +18,7 @@ from orchestrator.controllers.deployment.rollout import (
     REVISION,
     Limits,
     expendable,
+    is_saturated,
     limits_of,
     rescaled,
     shrink_old,
@@ -182,6 +183,20 @@ def test_rolling_back_makes_the_old_replica_set_the_newest_revision():
     [mark] = decide(a_deployment(4), [first, second], {}, NOW).marks
     assert mark.rs.metadata.name == "web-first"
     assert mark.annotations == {REVISION: "3", "deployment.kubernetes.io/revision-history": "1"}
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        pytest.param(None, False, id="none-yet"),
+        pytest.param(owned(4, available=4), True, id="all-of-it"),
+        pytest.param(owned(3, available=4), False, id="too-few"),
+        pytest.param(owned(4, available=3), False, id="not-all-available"),
+        pytest.param(owned(4, available=4, annotations={DESIRED: "5"}), False, id="made-for-another-size"),
+    ],
+)
+def test_when_the_newest_alone_is_all_that_is_wanted(new, expected):
+    assert is_saturated(a_deployment(4), new) is expected
 
 
 def test_history_beyond_the_limit_goes_oldest_first():
