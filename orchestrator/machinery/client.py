@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
@@ -18,7 +21,7 @@ from orchestrator.api.views.meta import ListMeta
 from orchestrator.machinery.errors import NotLeading, Unreachable, error_of_status
 from orchestrator.machinery.handshakes import why_refused
 from orchestrator.machinery.kubeconfig import ClientConfig
-from orchestrator.machinery.sockets import socket_that_notices_a_dead_peer
+from orchestrator.machinery.sockets import OwnSocket, socket_that_notices_a_dead_peer
 from orchestrator.machinery.watch_stream import WatchEvent, WatchStream
 
 T = TypeVar("T")
@@ -31,6 +34,8 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 _REQUEST_TIMEOUT_S = 40.0
 # The server ends a watch after this long; a new one goes on where it ended, so nobody's watch lives for ever.
 _WATCH_SECONDS = 540
+_GOODBYE_S = 1.0
+_LOOK_EVERY_S = 0.005
 # Watches and requests of one component: far above what any needs, there only as a bound.
 _CONNECTIONS_MAX = 256
 # What tells that a connection was lost. aiohttp's word for one that was gone before reading began is a RuntimeError.
@@ -68,6 +73,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
         self._may_write: Callable[[], bool] | None = None
+        self._sockets: WeakSet[OwnSocket] = WeakSet()
 
     async def __aenter__(self) -> Client:
         self._tls = self._config.ssl_context() if self._config.server.startswith("https") else None
@@ -75,7 +81,7 @@ class Client:
             ssl=self._tls or False,
             limit=_CONNECTIONS_MAX,
             keepalive_timeout=60.0,
-            socket_factory=socket_that_notices_a_dead_peer,
+            socket_factory=self._new_socket,
         )
         self._session = aiohttp.ClientSession(
             connector=connector, headers=self._headers, auto_decompress=True, read_bufsize=1 << 20
@@ -88,6 +94,22 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            await self._wait_closed()
+
+    def _new_socket(self, address: Any) -> OwnSocket:
+        sock = socket_that_notices_a_dead_peer(address)
+        self._sockets.add(sock)
+        return sock
+
+    async def _wait_closed(self) -> None:
+        """Wait until no connection is left: one that the server ends as well takes a moment to be gone.
+
+        Whoever closes the loop meanwhile would leave it half closed; nobody but its socket tells when it is.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while any(sock.fileno() >= 0 for sock in self._sockets):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(_LOOK_EVERY_S)
 
     def fenced(self, may_write: Callable[[], bool]) -> Client:
         """The same client, on the same connections, that raises `NotLeading` for a write when `may_write` says no.

@@ -177,6 +177,8 @@ async def test_a_token_that_nobody_knows_is_refused_even_for_the_health(control_
     async with Client(config) as client:
         with pytest.raises(Unauthorized):
             await client.request("GET", "/healthz")
+    # The server ends such a connection: whoever leaves the client finds it gone, not about to go.
+    assert all(sock.fileno() < 0 for sock in client._sockets)
 
 
 async def test_a_certificate_of_another_ca_does_not_get_in(control_plane: ControlPlane, tmp_path: Path) -> None:
